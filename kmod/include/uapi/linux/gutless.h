@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * gutless: the numbers shared with user space.
+ *
+ * Stability: numbers are never changed, reused or removed. Commands,
+ * attributes, drop reasons and bits are only ever appended. The kernel
+ * refuses commands, attributes and bits it does not know, so a program can
+ * find out what a kernel offers by asking (CTRL_CMD_GETPOLICY, and
+ * GUTLESS_A_INFO_FEATURES) and never has to guess from a version.
+ *
+ * The same contract in YNL form: gutctl/specs/gutless.yaml.
+ */
+#ifndef _UAPI_LINUX_GUTLESS_H
+#define _UAPI_LINUX_GUTLESS_H
+
+#define GUTLESS_GENL_NAME	"gutless"
+#define GUTLESS_GENL_VERSION	1
+#define GUTLESS_MCGRP_EVENTS	"events"
+
+/* Values of struct ip_tunnel_encap's type, which iproute2 does not know. */
+#define GUTLESS_ENCAP_BARE	4	/* UDP alone: FOU, and bare IP */
+#define GUTLESS_ENCAP_HEADER	5	/* UDP and a 4-octet base header */
+
+/*
+ * A link names its profile in the 13 bits of the encapsulation flags that
+ * the kernel leaves free: the number says its own header length.
+ */
+#define GUTLESS_PROFILE_SHIFT		3
+#define GUTLESS_PROFILE_INDEX_BITS	8
+#define GUTLESS_PROFILE_WORDS_MAX	31
+
+enum gutless_cmd {
+	GUTLESS_CMD_UNSPEC,
+	GUTLESS_CMD_INFO_GET,
+	GUTLESS_CMD_PORT_ADD,
+	GUTLESS_CMD_PORT_SET,
+	GUTLESS_CMD_PORT_DEL,
+	GUTLESS_CMD_PORT_GET,
+	GUTLESS_CMD_PROFILE_ADD,
+	GUTLESS_CMD_PROFILE_SET,
+	GUTLESS_CMD_PROFILE_DEL,
+	GUTLESS_CMD_PROFILE_GET,
+	/* events, to the multicast group */
+	GUTLESS_CMD_PORT_ADD_NTF,
+	GUTLESS_CMD_PORT_SET_NTF,
+	GUTLESS_CMD_PORT_DEL_NTF,
+	GUTLESS_CMD_PROFILE_ADD_NTF,
+	GUTLESS_CMD_PROFILE_SET_NTF,
+	GUTLESS_CMD_PROFILE_DEL_NTF,
+
+	__GUTLESS_CMD_MAX,
+};
+
+#define GUTLESS_CMD_MAX (__GUTLESS_CMD_MAX - 1)
+
+/* What a port accepts; FOU excludes the other three. */
+enum gutless_accept {
+	GUTLESS_ACCEPT_FOU = 1 << 0,
+	GUTLESS_ACCEPT_GUE0 = 1 << 1,
+	GUTLESS_ACCEPT_BARE = 1 << 2,
+	GUTLESS_ACCEPT_GUTLESS = 1 << 3,
+};
+
+/* What a profile sends. */
+enum gutless_format {
+	GUTLESS_FORMAT_FOU = 1,
+	GUTLESS_FORMAT_GUE = 2,
+	GUTLESS_FORMAT_GUTLESS = 3,
+};
+
+/* The outer UDP checksum of a profile. */
+enum gutless_csum {
+	GUTLESS_CSUM_FULL = 1,
+	GUTLESS_CSUM_ZERO = 2,
+};
+
+/* Who made a port or profile; kept for user space, as a route's protocol is. */
+enum gutless_origin {
+	GUTLESS_ORIGIN_ADMIN = 0,
+	GUTLESS_ORIGIN_TUNNEL = 1,
+};
+
+/* GUTLESS_A_PORT_FLAGS: how one PORT_SET request is meant. */
+enum gutless_port_flags {
+	GUTLESS_PORT_F_REPLACE_SOURCES = 1 << 0,
+};
+
+/* GUTLESS_A_INFO_FEATURES */
+enum gutless_feature {
+	GUTLESS_FEATURE_IPV6 = 1 << 0,
+};
+
+/* GUTLESS_CMD_INFO_GET */
+enum gutless_info_attr {
+	GUTLESS_A_INFO_UNSPEC,
+	GUTLESS_A_INFO_PAD,
+	GUTLESS_A_INFO_VERSION,		/* string: the module's version */
+	GUTLESS_A_INFO_FEATURES,	/* u64: enum gutless_feature */
+	GUTLESS_A_INFO_MAX_PORTS,	/* u32: per network namespace */
+	GUTLESS_A_INFO_MAX_SOURCES,	/* u32: per port */
+	GUTLESS_A_INFO_MAX_PROFILES,	/* u32: per network namespace */
+	GUTLESS_A_INFO_MAX_NESTING,	/* u32: encapsulations in a packet */
+	GUTLESS_A_INFO_PORTS,		/* u32: in this namespace now */
+	GUTLESS_A_INFO_PROFILES,	/* u32: in this namespace now */
+	GUTLESS_A_INFO_UNPRIVILEGED,	/* u8: user namespaces may configure */
+	GUTLESS_A_INFO_ENCAP_BARE,	/* u16: GUTLESS_ENCAP_BARE */
+	GUTLESS_A_INFO_ENCAP_HEADER,	/* u16: GUTLESS_ENCAP_HEADER */
+	GUTLESS_A_INFO_PLAIN,		/* nest: enum gutless_tx_attr, of all
+					 * links without a profile
+					 */
+
+	__GUTLESS_A_INFO_MAX,
+};
+
+#define GUTLESS_A_INFO_MAX (__GUTLESS_A_INFO_MAX - 1)
+
+/*
+ * A port is named by family, local address (absent: any), port and device
+ * (absent: any).
+ */
+enum gutless_port_attr {
+	GUTLESS_A_PORT_UNSPEC,
+	GUTLESS_A_PORT_FAMILY,		/* u8: AF_INET (absent too), AF_INET6 */
+	GUTLESS_A_PORT_PORT,		/* be16 */
+	GUTLESS_A_PORT_LOCAL_V4,	/* be32 */
+	GUTLESS_A_PORT_LOCAL_V6,	/* 16 octets */
+	GUTLESS_A_PORT_IFINDEX,		/* u32 */
+	GUTLESS_A_PORT_ACCEPT,		/* u32: enum gutless_accept */
+	GUTLESS_A_PORT_FOU_PROTOCOL,	/* u8: with GUTLESS_ACCEPT_FOU */
+	GUTLESS_A_PORT_INNER,		/* octets, one an IP protocol */
+	GUTLESS_A_PORT_ANY_SOURCE,	/* u8: 0 or 1 */
+	GUTLESS_A_PORT_SOURCE,		/* nest, many: allowed; in a SET: more */
+	GUTLESS_A_PORT_SOURCE_DEL,	/* nest, many: no longer allowed */
+	GUTLESS_A_PORT_FLAGS,		/* u32: enum gutless_port_flags */
+	GUTLESS_A_PORT_ZERO_CSUM6,	/* u8: 1 accepts checksum 0 over IPv6 */
+	GUTLESS_A_PORT_ORIGIN,		/* u8: enum gutless_origin */
+	GUTLESS_A_PORT_STATS,		/* nest: enum gutless_rx_attr */
+
+	__GUTLESS_A_PORT_MAX,
+};
+
+#define GUTLESS_A_PORT_MAX (__GUTLESS_A_PORT_MAX - 1)
+
+enum gutless_source_attr {
+	GUTLESS_A_SOURCE_UNSPEC,
+	GUTLESS_A_SOURCE_V4,		/* be32 */
+	GUTLESS_A_SOURCE_V6,		/* 16 octets */
+	GUTLESS_A_SOURCE_PREFIX_LEN,	/* u8: bits */
+
+	__GUTLESS_A_SOURCE_MAX,
+};
+
+#define GUTLESS_A_SOURCE_MAX (__GUTLESS_A_SOURCE_MAX - 1)
+
+enum gutless_profile_attr {
+	GUTLESS_A_PROFILE_UNSPEC,
+	GUTLESS_A_PROFILE_NUMBER,	/* u16; absent in ADD: any free one */
+	GUTLESS_A_PROFILE_FORMAT,	/* u8: enum gutless_format */
+	GUTLESS_A_PROFILE_CSUM,		/* u8: enum gutless_csum */
+	GUTLESS_A_PROFILE_SPORT_MIN,	/* u16, host order; min = max: fixed */
+	GUTLESS_A_PROFILE_SPORT_MAX,	/* u16, host order */
+	GUTLESS_A_PROFILE_ORIGIN,	/* u8: enum gutless_origin */
+	GUTLESS_A_PROFILE_STATS,	/* nest: enum gutless_tx_attr */
+
+	__GUTLESS_A_PROFILE_MAX,
+};
+
+#define GUTLESS_A_PROFILE_MAX (__GUTLESS_A_PROFILE_MAX - 1)
+
+/*
+ * Counters: u64 each. Packets count the segments of a merged or a yet
+ * unsegmented packet; octets are those of the inner packets, with the headers
+ * of such a packet counted once.
+ */
+enum gutless_rx_attr {
+	GUTLESS_A_RX_UNSPEC,
+	GUTLESS_A_RX_PAD,
+	GUTLESS_A_RX_PACKETS,
+	GUTLESS_A_RX_OCTETS,
+	/* packets dropped, by reason */
+	GUTLESS_A_RX_DROP_SOURCE,	/* the sender is not allowed */
+	GUTLESS_A_RX_DROP_TRUNCATED,	/* shorter than its headers say */
+	GUTLESS_A_RX_DROP_VARIANT,	/* no format has these first bits */
+	GUTLESS_A_RX_DROP_FORMAT,	/* a format the port does not accept */
+	GUTLESS_A_RX_DROP_FLAGS,	/* a flag undefined or not supported */
+	GUTLESS_A_RX_DROP_LENGTH,	/* the header is too short for its flags */
+	GUTLESS_A_RX_DROP_CONTROL,	/* a control message */
+	GUTLESS_A_RX_DROP_OPTIONS,	/* an option overruns or forbids passing */
+	GUTLESS_A_RX_DROP_CHECK,	/* Check does not fit the packet */
+	GUTLESS_A_RX_DROP_PROTOCOL_ZERO,
+	GUTLESS_A_RX_DROP_PROTOCOL,	/* an inner protocol not accepted */
+	GUTLESS_A_RX_DROP_INNER,	/* no room for the inner header */
+	GUTLESS_A_RX_DROP_NESTING,	/* too many nested encapsulations */
+	GUTLESS_A_RX_DROP_NO_MEMORY,
+
+	__GUTLESS_A_RX_MAX,
+};
+
+#define GUTLESS_A_RX_MAX (__GUTLESS_A_RX_MAX - 1)
+
+enum gutless_tx_attr {
+	GUTLESS_A_TX_UNSPEC,
+	GUTLESS_A_TX_PAD,
+	GUTLESS_A_TX_PACKETS,
+	GUTLESS_A_TX_OCTETS,
+	/* packets dropped, by reason */
+	GUTLESS_A_TX_DROP_NO_PROFILE,	/* the link's profile does not exist */
+	GUTLESS_A_TX_DROP_FORMAT,	/* not the link's encapsulation type */
+	GUTLESS_A_TX_DROP_LENGTH,	/* does not fit the UDP length field */
+	GUTLESS_A_TX_DROP_RECURSION,	/* tunnels within tunnels, too deep */
+	GUTLESS_A_TX_DROP_NO_MEMORY,
+
+	__GUTLESS_A_TX_MAX,
+};
+
+#define GUTLESS_A_TX_MAX (__GUTLESS_A_TX_MAX - 1)
+
+#endif /* _UAPI_LINUX_GUTLESS_H */

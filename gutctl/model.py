@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ports, profiles and links as values: what the kernel holds, in Python's words.
+
+One record stands behind text, JSON and comparison. All are immutable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from types import MappingProxyType
+
+__all__ = [
+    "DEFAULT_INNER",
+    "DEFAULT_PORT",
+    "DEFAULT_SOURCE_PORTS",
+    "Accept",
+    "Address",
+    "Csum",
+    "Format",
+    "Info",
+    "Link",
+    "Network",
+    "Origin",
+    "Port",
+    "PortKey",
+    "Profile",
+    "Stats",
+]
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+DEFAULT_PORT = 6080
+"""UDP port registered for GUE, which GUT-less shares (docs/protocol.md)."""
+
+DEFAULT_SOURCE_PORTS = (49152, 65535)
+"""Range, both ends included, that a flow's hash is spread over."""
+
+DEFAULT_INNER = frozenset({4, 41, 47, 143})
+"""Inner protocols accepted unless told otherwise: IPv4, IPv6, GRE, Ethernet."""
+
+
+@unique
+class Accept(StrEnum):
+    """A format that a port accepts."""
+
+    FOU = "fou"
+    GUE0 = "gue0"
+    BARE = "bare"
+    GUTLESS = "gutless"
+
+
+@unique
+class Format(StrEnum):
+    """A format that is sent."""
+
+    FOU = "fou"
+    GUE = "gue"
+    GUTLESS = "gutless"
+
+
+@unique
+class Csum(StrEnum):
+    """The outer UDP checksum that is sent."""
+
+    FULL = "full"
+    ZERO = "zero"
+
+
+@unique
+class Origin(StrEnum):
+    """Who made it: a ``port add`` or ``profile add``, or a ``tunnel add``."""
+
+    ADMIN = "admin"
+    TUNNEL = "tunnel"
+
+
+def _no_drops() -> Mapping[str, int]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counters since the port or profile was made.
+
+    ``packets`` counts segments, ``octets`` those of the inner packets.
+    ``drops`` has every reason the kernel knows, by its name in the spec without
+    ``drop-``, with zeros.
+    """
+
+    packets: int = 0
+    octets: int = 0
+    drops: Mapping[str, int] = field(default_factory=_no_drops)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortKey:
+    """What names a port in its network namespace."""
+
+    family: int
+    """4 or 6."""
+    port: int
+    local: Address | None = None
+    """None: any local address."""
+    ifindex: int = 0
+    """0: any device. The kernel wants a local address with a device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A receiving UDP port."""
+
+    key: PortKey
+    accept: frozenset[Accept] = frozenset({Accept.GUE0, Accept.BARE, Accept.GUTLESS})
+    fou_protocol: int | None = None
+    """IP protocol behind UDP; with Accept.FOU alone."""
+    inner: frozenset[int] = DEFAULT_INNER
+    any_source: bool = False
+    sources: frozenset[Network] = frozenset()
+    zero_csum6: bool = False
+    """Accept UDP checksum 0 over IPv6 (RFC 6935)."""
+    origin: Origin = Origin.ADMIN
+    stats: Stats = field(default_factory=Stats, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a sender adds. Links name it by number."""
+
+    number: int
+    """1-8191: 5 bits of option words, 8 bits of index; 0 in a request: any free one."""
+    format: Format
+    csum: Csum = Csum.FULL
+    source_ports: tuple[int, int] = DEFAULT_SOURCE_PORTS
+    """Both ends included; equal ends: a fixed port."""
+    origin: Origin = Origin.ADMIN
+    stats: Stats = field(default_factory=Stats, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What the loaded module is and allows."""
+
+    version: str
+    features: frozenset[str]
+    max_ports: int
+    max_sources: int
+    max_profiles: int
+    max_nesting: int
+    ports: int
+    profiles: int
+    unprivileged: bool
+    encap_bare: int
+    encap_header: int
+    plain: Stats
+    """Counters of all links of the namespace that have no profile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A tunnel link of the kernel (sit, ipip, ip6tnl) and its encapsulation."""
+
+    name: str
+    kind: str
+    """rtnetlink kind: sit, ipip, ip6tnl, gre, ..."""
+    local: Address | None
+    remote: Address | None
+    encap_type: int
+    """struct ip_tunnel_encap's type: 0 none, 1 in-tree fou, 2 in-tree gue, 4 bare, 5 header."""
+    encap_flags: int
+    """Bits 0-2 the kernel's (1 csum, 2 csum6, 4 remcsum), 3-15 the profile's number."""
+    encap_sport: int
+    """0: by flow."""
+    encap_dport: int
+    protocol: int = 0
+    """Inner protocol the link is restricted to, 0: any (``mode any``)."""
+    ttl: int = 0
+    """0: inherited from the inner packet."""
+    tos: int = 0
+    """1: inherited from the inner packet."""
+    pmtudisc: bool = True
+    device: int = 0
+    """ifindex of the lower device the link is bound to, 0: none."""
+    mtu: int | None = None
+    up: bool = False
+    alias: str = ""
+    addresses: tuple[str, ...] = ()
+    """``address/length`` of each, in the kernel's order, without link-local ones."""
+    ifindex: int = 0
+    link_netnsid: int | None = None
+    """Where it sends from, when that is not the namespace it stands in."""
+    rx_packets: int = 0
+    rx_octets: int = 0
+    tx_packets: int = 0
+    tx_octets: int = 0
+    tx_dropped: int = 0
+    """tx_dropped + tx_errors of the device."""

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * gutless: differences between kernels
+ *
+ * Found by compiling the files in compat-probe/, never by a version number:
+ * distributions port interfaces back. compat-gen.h has a GL_HAVE_ line for each
+ * probe that compiled.
+ */
+#ifndef _GUTLESS_COMPAT_H
+#define _GUTLESS_COMPAT_H
+
+#include <linux/minmax.h>
+#include <linux/netdevice.h>
+#include <net/genetlink.h>
+#include <net/udp_tunnel.h>
+#include "compat-gen.h"
+
+#ifndef __counted_by
+#define __counted_by(member)
+#endif
+
+/* newer kernels define a MAX for constant expressions */
+#ifndef MAX
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#endif
+
+/* the socket of a tunnel is handed over as struct sock from 7.x on */
+static inline void gl_setup_udp_tunnel(struct net *net, struct socket *sock,
+				       struct udp_tunnel_sock_cfg *cfg)
+{
+#ifdef GL_HAVE_TUNNEL_SETUP_SOCK
+	setup_udp_tunnel_sock(net, sock->sk, cfg);
+#else
+	setup_udp_tunnel_sock(net, sock, cfg);
+#endif
+}
+
+/* the parsed attributes of a dump request */
+static inline struct nlattr **gl_dump_attrs(struct netlink_callback *cb)
+{
+#ifdef GL_HAVE_GENL_INFO_DUMP
+	return genl_info_dump(cb)->attrs;
+#else
+	return (struct nlattr **)genl_dumpit_info(cb)->attrs;
+#endif
+}
+
+/* how many devices the packet in hand is inside of on its way out */
+static inline unsigned int gl_xmit_depth(void)
+{
+#if defined(GL_HAVE_RECURSION_LEVEL)
+	return dev_recursion_level();
+#elif defined(GL_HAVE_SOFTNET_RECURSION)
+	return __this_cpu_read(softnet_data.xmit.recursion);
+#else
+	return 0;	/* nesting in the packet itself remains the limit */
+#endif
+}
+
+#endif /* _GUTLESS_COMPAT_H */

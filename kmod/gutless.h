@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* gutless: what the module's parts know of each other */
+#ifndef _GUTLESS_H
+#define _GUTLESS_H
+
+#include <linux/bitmap.h>
+#include <linux/in6.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/mutex.h>
+#include <linux/net.h>
+#include <linux/skbuff.h>
+#include <linux/types.h>
+#include <linux/u64_stats_sync.h>
+#include <linux/udp.h>
+#include <linux/xarray.h>
+#include <net/ip_tunnels.h>
+#include <net/netns/generic.h>
+#include <uapi/linux/gutless.h>
+#include "compat.h"
+#include "wire.h"
+
+#define GUTLESS_VERSION		"0.1.0"
+
+/* Encapsulations in one packet; a fifth is dropped on receipt and never made */
+#define GL_NESTING_MAX		4
+
+/* Devices a packet may be inside of on its way out, as the core counts them */
+#define GL_XMIT_DEPTH_MAX	5
+
+#define GL_PROFILES_MAX		((1 << GUTLESS_PROFILE_INDEX_BITS) - 1)
+#define GL_SPORT_MIN		49152
+#define GL_SPORT_MAX		65535
+
+#define GL_PORT_HASH_BITS	8
+
+/*
+ * One set of counters a processor, indexed by the netlink attribute that
+ * reports it, so that no counter can be put into another's place.
+ */
+#define GL_COUNTERS	(MAX(GUTLESS_A_RX_MAX, GUTLESS_A_TX_MAX) + 1)
+
+struct gl_stats {
+	u64_stats_t v[GL_COUNTERS];
+	struct u64_stats_sync syncp;
+};
+
+/* struct gl_net - what a network namespace holds */
+struct gl_net {
+	struct mutex lock;		/* all configuration */
+	u32 generation;			/* of the configuration, for dumps */
+	struct xarray ports;		/* by id, rising with age */
+	u32 next_port_id;
+	u32 n_ports;
+	struct hlist_head port_hash[1 << GL_PORT_HASH_BITS];
+	struct xarray profiles;		/* by number; read under RCU */
+	u32 n_profiles;
+	struct gl_profile __rcu *plain;	/* of links without one: number 0 */
+};
+
+extern unsigned int gl_net_id;
+extern unsigned int gl_max_ports;
+extern unsigned int gl_max_sources;
+
+static inline struct gl_net *gl_net(const struct net *net)
+{
+	return net_generic(net, gl_net_id);
+}
+
+/* Called with bottom halves off, as packets are handled. */
+static inline void gl_count(struct gl_stats __percpu *stats, unsigned int what,
+			    unsigned int n)
+{
+	struct gl_stats *s = this_cpu_ptr(stats);
+
+	u64_stats_update_begin(&s->syncp);
+	u64_stats_add(&s->v[what], n);
+	u64_stats_update_end(&s->syncp);
+}
+
+static inline void gl_count_packet(struct gl_stats __percpu *stats,
+				   unsigned int packets_attr, unsigned int n,
+				   unsigned int octets)
+{
+	struct gl_stats *s = this_cpu_ptr(stats);
+
+	u64_stats_update_begin(&s->syncp);
+	u64_stats_add(&s->v[packets_attr], n);
+	u64_stats_add(&s->v[packets_attr + 1], octets);
+	u64_stats_update_end(&s->syncp);
+}
+
+/* Segments that a packet stands for */
+static inline unsigned int gl_segs(const struct sk_buff *skb)
+{
+	return max_t(unsigned int, 1, skb_shinfo(skb)->gso_segs);
+}
+
+struct gl_stats __percpu *gl_stats_alloc(void);
+void gl_stats_sum(const struct gl_stats __percpu *stats, u64 sum[GL_COUNTERS]);
+
+/* nest.c */
+unsigned int gl_nesting(const struct sk_buff *skb, unsigned int off, u8 proto);
+
+/* profile.c */
+
+/* struct gl_profile - what a sender adds; replaced whole, read under RCU */
+struct gl_profile {
+	u16 number;
+	u8 format;
+	u8 csum;
+	u8 origin;
+	u16 sport_min;
+	u16 sport_max;
+	struct gl_stats __percpu *stats;	/* a replacement takes them over */
+	struct rcu_head rcu;
+};
+
+void gl_profile_release(struct gl_net *gn, struct gl_profile *profile);
+struct gl_profile *gl_profile_alloc(u16 number);
+void gl_profile_free(struct gl_profile *profile);
+void gl_profiles_release(struct gl_net *gn);
+
+/* port.c */
+
+/* struct gl_prefix - an allowed source */
+struct gl_prefix {
+	union {
+		struct {
+			u32 first;	/* IPv4, host order, both ends */
+			u32 last;
+		};
+		struct in6_addr addr;	/* IPv6 */
+	};
+	u8 len;
+};
+
+/* struct gl_rules - what a port lets pass; replaced whole, read under RCU */
+struct gl_rules {
+	struct rcu_head rcu;
+	u32 accept;
+	u8 fou_protocol;
+	bool any_source;
+	DECLARE_BITMAP(inner, 256);
+	u32 n_sources;
+	u32 n_top;		/* the first of them: disjoint, sorted */
+	struct gl_prefix sources[] __counted_by(n_sources);
+};
+
+struct gl_port_key {
+	u8 family;
+	__be16 port;
+	int ifindex;
+	struct in6_addr local;	/* IPv4: the first word */
+};
+
+struct gl_port {
+	struct gl_rules __rcu *rules;
+	struct gl_stats __percpu *stats;
+	struct gl_port_key key;
+	bool zero_csum6;
+	u8 origin;
+	u32 id;
+	struct socket *sock;
+	struct hlist_node node;
+	struct rcu_head rcu;
+};
+
+struct gl_rules *gl_rules_alloc(u32 room);
+void gl_rules_index(struct gl_rules *rules, u8 family);
+bool gl_prefix_set(struct gl_prefix *p, u8 family, const void *addr, u8 len);
+bool gl_prefix_equal(const struct gl_prefix *a, const struct gl_prefix *b,
+		     u8 family);
+bool gl_source_allowed(const struct gl_rules *rules, const struct sk_buff *skb,
+		       u8 family);
+
+struct gl_port *gl_port_find(struct gl_net *gn, const struct gl_port_key *key);
+bool gl_port_overlaps(struct gl_net *gn, const struct gl_port_key *key);
+int gl_port_open(struct net *net, struct gl_port *port);
+void gl_port_close(struct gl_net *gn, struct gl_port *port);
+struct gl_port *gl_port_alloc(void);
+void gl_port_free(struct gl_port *port);
+void gl_port_set_zero_csum6(struct gl_port *port, bool on);
+void gl_ports_silence(struct gl_net *gn);
+void gl_ports_release(struct gl_net *gn);
+
+/* rx.c, gro.c */
+int gl_rcv(struct sock *sk, struct sk_buff *skb);
+struct sk_buff *gl_gro_receive(struct sock *sk, struct list_head *head,
+			       struct sk_buff *skb);
+int gl_gro_complete(struct sock *sk, struct sk_buff *skb, int nhoff);
+
+/* tx.c */
+int gl_tx_register(void);
+void gl_tx_unregister(void);
+
+/* netlink.c */
+int gl_netlink_register(void);
+void gl_netlink_unregister(void);
+
+#endif /* _GUTLESS_H */

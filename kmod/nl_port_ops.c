@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* gutless: ports over netlink: what is done and what is told */
+#include <net/ipv6.h>
+#include <net/sock.h>
+#include "netlink.h"
+#include "nl_port.h"
+
+/* Sources that an event or a reply to one request carries; a dump has them all. */
+#define GL_MSG_SOURCES_MAX	256
+#define GL_MSG_SIZE \
+	(GENLMSG_DEFAULT_SIZE + GL_MSG_SOURCES_MAX * nla_total_size(32))
+
+/* A part of a dump has room for this much, whoever asks. */
+#define GL_DUMP_SIZE		32768
+
+static int gl_source_fill(struct sk_buff *msg, const struct gl_prefix *p,
+			  u8 family)
+{
+	struct nlattr *nest = nla_nest_start(msg, GUTLESS_A_PORT_SOURCE);
+	int err;
+
+	if (!nest)
+		return -EMSGSIZE;
+	err = family == AF_INET ?
+		nla_put_in_addr(msg, GUTLESS_A_SOURCE_V4, htonl(p->first)) :
+		nla_put_in6_addr(msg, GUTLESS_A_SOURCE_V6, &p->addr);
+	if (err || nla_put_u8(msg, GUTLESS_A_SOURCE_PREFIX_LEN, p->len)) {
+		nla_nest_cancel(msg, nest);
+		return -EMSGSIZE;
+	}
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
+static int gl_port_fill_key(struct sk_buff *msg, const struct gl_port_key *key)
+{
+	int err = 0;
+
+	if (nla_put_u8(msg, GUTLESS_A_PORT_FAMILY, key->family) ||
+	    nla_put_be16(msg, GUTLESS_A_PORT_PORT, key->port))
+		return -EMSGSIZE;
+	if (!ipv6_addr_any(&key->local))
+		err = key->family == AF_INET ?
+			nla_put_in_addr(msg, GUTLESS_A_PORT_LOCAL_V4,
+					key->local.s6_addr32[0]) :
+			nla_put_in6_addr(msg, GUTLESS_A_PORT_LOCAL_V6,
+					 &key->local);
+	if (!err && key->ifindex)
+		err = nla_put_u32(msg, GUTLESS_A_PORT_IFINDEX, key->ifindex);
+	return err;
+}
+
+static int gl_port_fill_settings(struct sk_buff *msg, const struct gl_port *port,
+				 const struct gl_rules *r)
+{
+	unsigned int proto;
+	u8 inner[256];
+	int n = 0;
+
+	for_each_set_bit(proto, r->inner, 256)
+		inner[n++] = proto;
+	if (nla_put_u32(msg, GUTLESS_A_PORT_ACCEPT, r->accept) ||
+	    nla_put(msg, GUTLESS_A_PORT_INNER, n, inner) ||
+	    nla_put_u8(msg, GUTLESS_A_PORT_ANY_SOURCE, r->any_source) ||
+	    nla_put_u8(msg, GUTLESS_A_PORT_ZERO_CSUM6, port->zero_csum6) ||
+	    nla_put_u8(msg, GUTLESS_A_PORT_ORIGIN, port->origin))
+		return -EMSGSIZE;
+	if (r->fou_protocol)
+		return nla_put_u8(msg, GUTLESS_A_PORT_FOU_PROTOCOL,
+				  r->fou_protocol);
+	return 0;
+}
+
+/* All but the sources; in the messages that go on with them, the key alone. */
+static int gl_port_fill(struct sk_buff *msg, const struct gl_port *port,
+			const struct gl_rules *r, bool more)
+{
+	int err = gl_port_fill_key(msg, &port->key);
+
+	if (err || more)
+		return err;
+	err = gl_port_fill_settings(msg, port, r);
+	if (err)
+		return err;
+	return gl_nl_put_stats(msg, GUTLESS_A_PORT_STATS, GUTLESS_A_RX_PAD,
+			       port->stats, GUTLESS_A_RX_PACKETS,
+			       GUTLESS_A_RX_MAX);
+}
+
+static const struct gl_rules *gl_port_rules(struct gl_net *gn,
+					    const struct gl_port *port)
+{
+	return rcu_dereference_protected(port->rules,
+					 lockdep_is_held(&gn->lock));
+}
+
+/* One port in one message, with all of its sources or with none. */
+static struct sk_buff *gl_port_msg(struct gl_net *gn, const struct gl_port *port,
+				   u32 portid, u32 seq, u8 cmd)
+{
+	const struct gl_rules *r = gl_port_rules(gn, port);
+	struct sk_buff *msg;
+	void *hdr;
+	u32 i, n = r->n_sources <= GL_MSG_SOURCES_MAX ? r->n_sources : 0;
+
+	msg = nlmsg_new(GL_MSG_SIZE, GFP_KERNEL);
+	if (!msg)
+		return NULL;
+	hdr = genlmsg_put(msg, portid, seq, &gl_family, 0, cmd);
+	if (!hdr || gl_port_fill(msg, port, r, false))
+		goto err;
+	for (i = 0; i < n; i++)
+		if (gl_source_fill(msg, &r->sources[i], port->key.family))
+			goto err;
+	genlmsg_end(msg, hdr);
+	return msg;
+err:
+	nlmsg_free(msg);
+	return NULL;
+}
+
+static void gl_port_event(struct net *net, const struct gl_port *port, u8 cmd)
+{
+	struct sk_buff *msg = gl_port_msg(gl_net(net), port, 0, 0, cmd);
+
+	if (msg)
+		gl_nl_event(net, msg);
+}
+
+static int gl_port_insert(struct net *net, struct gl_port *port,
+			  struct genl_info *info)
+{
+	struct gl_net *gn = gl_net(net);
+	struct nlattr *at = info->attrs[GUTLESS_A_PORT_PORT];
+	int err;
+
+	if (gl_port_find(gn, &port->key)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, at,
+				    "this port is there already");
+		return -EEXIST;
+	}
+	if (gn->n_ports >= READ_ONCE(gl_max_ports)) {
+		GENL_SET_ERR_MSG(info,
+				 "more ports than the parameter max_ports allows");
+		return -ENOSPC;
+	}
+	err = gl_port_open(net, port);
+	switch (err) {
+	case -EADDRINUSE:
+		if (gl_port_overlaps(gn, &port->key))
+			NL_SET_ERR_MSG_ATTR(info->extack, at,
+					    "a port with this number and an overlapping address is there");
+		else
+			NL_SET_ERR_MSG_ATTR(info->extack, at,
+					    "another socket has this port");
+		break;
+	case -EADDRNOTAVAIL:
+		GENL_SET_ERR_MSG(info, "the local address is not of this host");
+		break;
+	case -ENODEV:
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[GUTLESS_A_PORT_IFINDEX],
+				    "no such device");
+		break;
+	}
+	return err;
+}
+
+int gl_nl_port_add(struct sk_buff *skb, struct genl_info *info)
+{
+	struct net *net = genl_info_net(info);
+	struct gl_net *gn = gl_net(net);
+	struct gl_rules *rules;
+	struct gl_port *port;
+	int err;
+
+	err = gl_nl_permitted(skb, info);
+	if (err)
+		return err;
+	port = gl_port_alloc();
+	if (!port)
+		return -ENOMEM;
+	err = gl_port_parse_key(info->attrs, &port->key, info->extack);
+	if (err)
+		goto err_free;
+	err = gl_port_parse_origin(info, &port->origin);
+	if (err)
+		goto err_free;
+	if (info->attrs[GUTLESS_A_PORT_ZERO_CSUM6])
+		port->zero_csum6 =
+			nla_get_u8(info->attrs[GUTLESS_A_PORT_ZERO_CSUM6]);
+	rules = gl_port_parse_rules(info, NULL, port->key.family);
+	if (IS_ERR(rules)) {
+		err = PTR_ERR(rules);
+		goto err_free;
+	}
+	RCU_INIT_POINTER(port->rules, rules);
+
+	mutex_lock(&gn->lock);
+	err = gl_port_insert(net, port, info);
+	if (!err) {
+		gn->generation++;
+		gl_port_event(net, port, GUTLESS_CMD_PORT_ADD_NTF);
+	}
+	mutex_unlock(&gn->lock);
+	if (!err)
+		return 0;
+err_free:
+	gl_port_free(port);
+	return err;
+}
+
+/* The port a request names, with the lock held. Return: it or NULL, and says so */
+static struct gl_port *gl_port_named(struct gl_net *gn, struct genl_info *info,
+				     const struct gl_port_key *key)
+{
+	struct gl_port *port = gl_port_find(gn, key);
+
+	if (!port)
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[GUTLESS_A_PORT_PORT],
+				    "no such port");
+	return port;
+}
+
+int gl_nl_port_set(struct sk_buff *skb, struct genl_info *info)
+{
+	struct net *net = genl_info_net(info);
+	struct gl_net *gn = gl_net(net);
+	struct gl_rules *old, *rules;
+	struct gl_port_key key;
+	struct gl_port *port;
+	struct nlattr *at;
+	u8 origin;
+	int err;
+
+	err = gl_nl_permitted(skb, info);
+	if (err)
+		return err;
+	err = gl_port_parse_key(info->attrs, &key, info->extack);
+	if (err)
+		return err;
+
+	mutex_lock(&gn->lock);
+	err = -ENOENT;
+	port = gl_port_named(gn, info, &key);
+	if (!port)
+		goto out;
+	origin = port->origin;
+	err = gl_port_parse_origin(info, &origin);
+	if (err)
+		goto out;
+	old = rcu_dereference_protected(port->rules,
+					lockdep_is_held(&gn->lock));
+	rules = gl_port_parse_rules(info, old, key.family);
+	if (IS_ERR(rules)) {
+		err = PTR_ERR(rules);
+		goto out;
+	}
+	/* from here on nothing fails */
+	rcu_assign_pointer(port->rules, rules);
+	port->origin = origin;
+	at = info->attrs[GUTLESS_A_PORT_ZERO_CSUM6];
+	if (at)
+		gl_port_set_zero_csum6(port, nla_get_u8(at));
+	gn->generation++;
+	gl_port_event(net, port, GUTLESS_CMD_PORT_SET_NTF);
+	kvfree_rcu(old, rcu);
+	err = 0;
+out:
+	mutex_unlock(&gn->lock);
+	return err;
+}
+
+int gl_nl_port_del(struct sk_buff *skb, struct genl_info *info)
+{
+	struct net *net = genl_info_net(info);
+	struct gl_net *gn = gl_net(net);
+	struct gl_port_key key;
+	struct gl_port *port;
+	int err;
+
+	err = gl_nl_permitted(skb, info);
+	if (err)
+		return err;
+	err = gl_port_parse_key(info->attrs, &key, info->extack);
+	if (err)
+		return err;
+
+	mutex_lock(&gn->lock);
+	port = gl_port_named(gn, info, &key);
+	if (port) {
+		gl_port_event(net, port, GUTLESS_CMD_PORT_DEL_NTF);
+		gl_port_close(gn, port);
+		gn->generation++;
+	}
+	mutex_unlock(&gn->lock);
+	return port ? 0 : -ENOENT;
+}
+
+int gl_nl_port_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct gl_net *gn = gl_net(genl_info_net(info));
+	struct sk_buff *msg = NULL;
+	struct gl_port_key key;
+	struct gl_port *port;
+	int err;
+
+	err = gl_port_parse_key(info->attrs, &key, info->extack);
+	if (err)
+		return err;
+
+	mutex_lock(&gn->lock);
+	err = -ENOENT;
+	port = gl_port_named(gn, info, &key);
+	if (!port)
+		goto out;
+	err = -EMSGSIZE;
+	if (gl_port_rules(gn, port)->n_sources > GL_MSG_SOURCES_MAX) {
+		GENL_SET_ERR_MSG(info,
+				 "the port has more sources than one message takes: dump it");
+		goto out;
+	}
+	err = -ENOMEM;
+	msg = gl_port_msg(gn, port, info->snd_portid, info->snd_seq,
+			  GUTLESS_CMD_PORT_GET);
+out:
+	mutex_unlock(&gn->lock);
+	return msg ? genlmsg_reply(msg, info) : err;
+}
+
+/* ---- dumps: args[0] is the id to go on with, args[1] the source of it ---- */
+
+int gl_nl_port_dump_start(struct netlink_callback *cb)
+{
+	struct nlattr **attrs = gl_dump_attrs(cb);
+	struct gl_port_key key;
+
+	cb->min_dump_alloc = GL_DUMP_SIZE;
+	/* half a filter would be a surprise */
+	if (attrs && attrs[GUTLESS_A_PORT_PORT])
+		return gl_port_parse_key(attrs, &key, cb->extack);
+	return 0;
+}
+
+static bool gl_port_wanted(const struct gl_port *port, struct nlattr **attrs)
+{
+	struct gl_port_key key;
+
+	if (!attrs)
+		return true;
+	if (attrs[GUTLESS_A_PORT_PORT])
+		return !gl_port_parse_key(attrs, &key, NULL) &&
+		       !memcmp(&key, &port->key, sizeof(key));
+	return !attrs[GUTLESS_A_PORT_FAMILY] ||
+	       nla_get_u8(attrs[GUTLESS_A_PORT_FAMILY]) == port->key.family;
+}
+
+/* One message, with as many sources from @first on as go in. Return: the next */
+static int gl_port_dump_one(struct sk_buff *skb, struct netlink_callback *cb,
+			    const struct gl_port *port, const struct gl_rules *r,
+			    u32 first)
+{
+	u32 i;
+	void *hdr;
+
+	hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+			  &gl_family, NLM_F_MULTI, GUTLESS_CMD_PORT_GET);
+	if (!hdr)
+		return -EMSGSIZE;
+	genl_dump_check_consistent(cb, hdr);
+	if (gl_port_fill(skb, port, r, first > 0))
+		goto cancel;
+	for (i = first; i < r->n_sources; i++)
+		if (gl_source_fill(skb, &r->sources[i], port->key.family))
+			break;
+	/* every message must bring the dump forward */
+	if (i == first && i < r->n_sources)
+		goto cancel;
+	genlmsg_end(skb, hdr);
+	return i;
+
+cancel:
+	genlmsg_cancel(skb, hdr);
+	return -EMSGSIZE;
+}
+
+int gl_nl_port_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct gl_net *gn = gl_net(sock_net(skb->sk));
+	struct nlattr **attrs = gl_dump_attrs(cb);
+	unsigned long id = cb->args[0];
+	const struct gl_rules *r;
+	struct gl_port *port;
+	int next = 0;
+
+	mutex_lock(&gn->lock);
+	cb->seq = gn->generation;
+	xa_for_each_start(&gn->ports, id, port, id) {
+		if (!gl_port_wanted(port, attrs))
+			continue;
+		r = gl_port_rules(gn, port);
+		/* begun with in the last part: go on; any other: anew */
+		next = id == cb->args[0] ? cb->args[1] : 0;
+		cb->args[1] = 0;
+		next = gl_port_dump_one(skb, cb, port, r, next);
+		if (next < 0 || next < r->n_sources)
+			break;
+	}
+	mutex_unlock(&gn->lock);
+
+	if (!port) {
+		cb->args[0] = ULONG_MAX;
+		return skb->len;
+	}
+	if (next < 0 && id == cb->args[0] && !skb->len)
+		return next;
+	if (next >= 0)
+		cb->args[1] = next;
+	cb->args[0] = id;
+	return skb->len;
+}

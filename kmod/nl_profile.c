@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* gutless: profiles over netlink */
+#include "netlink.h"
+
+const struct nla_policy gl_profile_policy[GUTLESS_A_PROFILE_MAX + 1] = {
+	[GUTLESS_A_PROFILE_NUMBER] = { .type = NLA_U16 },
+	[GUTLESS_A_PROFILE_FORMAT] = { .type = NLA_U8 },
+	[GUTLESS_A_PROFILE_CSUM] = { .type = NLA_U8 },
+	[GUTLESS_A_PROFILE_SPORT_MIN] = { .type = NLA_U16 },
+	[GUTLESS_A_PROFILE_SPORT_MAX] = { .type = NLA_U16 },
+	[GUTLESS_A_PROFILE_ORIGIN] = { .type = NLA_U8 },
+};
+
+const struct nla_policy gl_profile_key_policy[GUTLESS_A_PROFILE_MAX + 1] = {
+	[GUTLESS_A_PROFILE_NUMBER] = { .type = NLA_U16 },
+};
+
+static int gl_profile_fill(struct sk_buff *msg, const struct gl_profile *p,
+			   bool stats)
+{
+	if (nla_put_u16(msg, GUTLESS_A_PROFILE_NUMBER, p->number) ||
+	    nla_put_u8(msg, GUTLESS_A_PROFILE_FORMAT, p->format) ||
+	    nla_put_u8(msg, GUTLESS_A_PROFILE_CSUM, p->csum) ||
+	    nla_put_u16(msg, GUTLESS_A_PROFILE_SPORT_MIN, p->sport_min) ||
+	    nla_put_u16(msg, GUTLESS_A_PROFILE_SPORT_MAX, p->sport_max) ||
+	    nla_put_u8(msg, GUTLESS_A_PROFILE_ORIGIN, p->origin))
+		return -EMSGSIZE;
+	if (stats)
+		return gl_nl_put_stats(msg, GUTLESS_A_PROFILE_STATS,
+				       GUTLESS_A_TX_PAD, p->stats,
+				       GUTLESS_A_TX_PACKETS, GUTLESS_A_TX_MAX);
+	return 0;
+}
+
+static struct sk_buff *gl_profile_msg(const struct gl_profile *p, u32 portid,
+				      u32 seq, u8 cmd, bool stats)
+{
+	struct sk_buff *msg;
+	void *hdr;
+
+	msg = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!msg)
+		return NULL;
+	hdr = genlmsg_put(msg, portid, seq, &gl_family, 0, cmd);
+	if (!hdr || gl_profile_fill(msg, p, stats)) {
+		nlmsg_free(msg);
+		return NULL;
+	}
+	genlmsg_end(msg, hdr);
+	return msg;
+}
+
+static void gl_profile_event(struct net *net, const struct gl_profile *p, u8 cmd)
+{
+	struct sk_buff *msg = gl_profile_msg(p, 0, 0, cmd, true);
+
+	if (msg)
+		gl_nl_event(net, msg);
+}
+
+/* What a request says, into @p, which holds the defaults or what was there. */
+static int gl_profile_parse(struct genl_info *info, struct gl_profile *p)
+{
+	struct nlattr **a = info->attrs;
+	struct nlattr *at;
+
+	at = a[GUTLESS_A_PROFILE_FORMAT];
+	if (at) {
+		p->format = nla_get_u8(at);
+		if (p->format < GUTLESS_FORMAT_FOU ||
+		    p->format > GUTLESS_FORMAT_GUTLESS) {
+			NL_SET_ERR_MSG_ATTR(info->extack, at,
+					    "unknown format");
+			return -EINVAL;
+		}
+	}
+	at = a[GUTLESS_A_PROFILE_CSUM];
+	if (at) {
+		p->csum = nla_get_u8(at);
+		if (p->csum < GUTLESS_CSUM_FULL ||
+		    p->csum > GUTLESS_CSUM_ZERO) {
+			NL_SET_ERR_MSG_ATTR(info->extack, at,
+					    "unknown checksum mode");
+			return -EINVAL;
+		}
+	}
+	at = a[GUTLESS_A_PROFILE_ORIGIN];
+	if (at) {
+		p->origin = nla_get_u8(at);
+		if (p->origin > GUTLESS_ORIGIN_TUNNEL) {
+			NL_SET_ERR_MSG_ATTR(info->extack, at,
+					    "unknown origin");
+			return -EINVAL;
+		}
+	}
+	if (a[GUTLESS_A_PROFILE_SPORT_MIN])
+		p->sport_min = nla_get_u16(a[GUTLESS_A_PROFILE_SPORT_MIN]);
+	if (a[GUTLESS_A_PROFILE_SPORT_MAX])
+		p->sport_max = nla_get_u16(a[GUTLESS_A_PROFILE_SPORT_MAX]);
+	at = a[GUTLESS_A_PROFILE_SPORT_MIN] ?: a[GUTLESS_A_PROFILE_SPORT_MAX];
+	if (at && !p->sport_min) {
+		NL_SET_ERR_MSG_ATTR(info->extack, at,
+				    "source port 0 is no port");
+		return -EINVAL;
+	}
+	if (at && p->sport_min > p->sport_max) {
+		NL_SET_ERR_MSG_ATTR(info->extack, at,
+				    "the source port range ends before it begins");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* The number a request must name. Return: it, or a negative error. */
+static int gl_profile_number(struct genl_info *info)
+{
+	struct nlattr *at = info->attrs[GUTLESS_A_PROFILE_NUMBER];
+
+	if (!at) {
+		GENL_SET_ERR_MSG(info, "the profile's number is missing");
+		return -EINVAL;
+	}
+	return nla_get_u16(at);
+}
+
+static struct gl_profile *gl_profile_find(struct gl_net *gn,
+					  struct genl_info *info, int number)
+{
+	struct gl_profile *p = xa_load(&gn->profiles, number);
+
+	if (!p)
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[GUTLESS_A_PROFILE_NUMBER],
+				    "no such profile");
+	return p;
+}
+
+/* Which number a new profile gets: the one asked for, or any free one. */
+static int gl_profile_choose(struct gl_net *gn, struct genl_info *info)
+{
+	struct nlattr *at = info->attrs[GUTLESS_A_PROFILE_NUMBER];
+	int number = at ? nla_get_u16(at) : 0;
+
+	if (!number) {
+		for (number = 1; number <= GL_PROFILES_MAX; number++)
+			if (!xa_load(&gn->profiles, number))
+				return number;
+		GENL_SET_ERR_MSG(info, "all profile numbers are taken");
+		return -ENOSPC;
+	}
+	if (number > GL_PROFILES_MAX) {
+		NL_SET_ERR_MSG_ATTR(info->extack, at,
+				    "a profile without options has a number up to 255");
+		return -EINVAL;
+	}
+	if (xa_load(&gn->profiles, number)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, at,
+				    "this profile is there already");
+		return -EEXIST;
+	}
+	return number;
+}
+
+int gl_nl_profile_add(struct sk_buff *skb, struct genl_info *info)
+{
+	struct net *net = genl_info_net(info);
+	struct gl_net *gn = gl_net(net);
+	struct gl_profile *p;
+	struct sk_buff *reply;
+	int err;
+
+	err = gl_nl_permitted(skb, info);
+	if (err)
+		return err;
+	if (!info->attrs[GUTLESS_A_PROFILE_FORMAT]) {
+		GENL_SET_ERR_MSG(info, "the format is missing");
+		return -EINVAL;
+	}
+	p = gl_profile_alloc(0);
+	if (!p)
+		return -ENOMEM;
+	err = gl_profile_parse(info, p);
+	if (err)
+		goto err_free;
+
+	mutex_lock(&gn->lock);
+	err = gl_profile_choose(gn, info);
+	if (err < 0)
+		goto err_unlock;
+	p->number = err;
+	err = -ENOMEM;
+	reply = gl_profile_msg(p, info->snd_portid, info->snd_seq,
+			       GUTLESS_CMD_PROFILE_ADD, false);
+	if (!reply)
+		goto err_unlock;
+	err = xa_err(xa_store(&gn->profiles, p->number, p, GFP_KERNEL_ACCOUNT));
+	if (err)
+		goto err_reply;
+	WRITE_ONCE(gn->n_profiles, gn->n_profiles + 1);
+	gn->generation++;
+	gl_profile_event(net, p, GUTLESS_CMD_PROFILE_ADD_NTF);
+	mutex_unlock(&gn->lock);
+	return genlmsg_reply(reply, info);
+
+err_reply:
+	nlmsg_free(reply);
+err_unlock:
+	mutex_unlock(&gn->lock);
+err_free:
+	gl_profile_free(p);
+	return err;
+}
+
+int gl_nl_profile_set(struct sk_buff *skb, struct genl_info *info)
+{
+	struct net *net = genl_info_net(info);
+	struct gl_net *gn = gl_net(net);
+	struct gl_profile *old, *new;
+	int err, number;
+
+	err = gl_nl_permitted(skb, info);
+	if (err)
+		return err;
+	number = gl_profile_number(info);
+	if (number < 0)
+		return number;
+	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return -ENOMEM;
+
+	mutex_lock(&gn->lock);
+	err = -ENOENT;
+	old = gl_profile_find(gn, info, number);
+	if (!old)
+		goto err_free;
+	*new = *old;
+	err = gl_profile_parse(info, new);
+	if (err)
+		goto err_free;
+	/* in place of an entry that is there: needs no memory, cannot fail */
+	xa_store(&gn->profiles, number, new, GFP_KERNEL);
+	gn->generation++;
+	gl_profile_event(net, new, GUTLESS_CMD_PROFILE_SET_NTF);
+	mutex_unlock(&gn->lock);
+	kfree_rcu(old, rcu);	/* its counters live on in the new one */
+	return 0;
+
+err_free:
+	mutex_unlock(&gn->lock);
+	kfree(new);
+	return err;
+}
+
+int gl_nl_profile_del(struct sk_buff *skb, struct genl_info *info)
+{
+	struct net *net = genl_info_net(info);
+	struct gl_net *gn = gl_net(net);
+	struct gl_profile *p;
+	int err, number;
+
+	err = gl_nl_permitted(skb, info);
+	if (err)
+		return err;
+	number = gl_profile_number(info);
+	if (number < 0)
+		return number;
+
+	mutex_lock(&gn->lock);
+	p = gl_profile_find(gn, info, number);
+	if (p) {
+		gl_profile_event(net, p, GUTLESS_CMD_PROFILE_DEL_NTF);
+		gl_profile_release(gn, p);
+		gn->generation++;
+	}
+	mutex_unlock(&gn->lock);
+	return p ? 0 : -ENOENT;
+}
+
+int gl_nl_profile_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct gl_net *gn = gl_net(genl_info_net(info));
+	struct sk_buff *msg = NULL;
+	struct gl_profile *p;
+	int number;
+
+	number = gl_profile_number(info);
+	if (number < 0)
+		return number;
+
+	mutex_lock(&gn->lock);
+	p = gl_profile_find(gn, info, number);
+	if (p)
+		msg = gl_profile_msg(p, info->snd_portid, info->snd_seq,
+				     GUTLESS_CMD_PROFILE_GET, true);
+	mutex_unlock(&gn->lock);
+	if (!p)
+		return -ENOENT;
+	if (!msg)
+		return -ENOMEM;
+	return genlmsg_reply(msg, info);
+}
+
+int gl_nl_profile_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct gl_net *gn = gl_net(sock_net(skb->sk));
+	unsigned long number = cb->args[0];
+	struct gl_profile *p;
+	void *hdr;
+	int err = 0;
+
+	mutex_lock(&gn->lock);
+	cb->seq = gn->generation;
+	xa_for_each_start(&gn->profiles, number, p, number) {
+		hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid,
+				  cb->nlh->nlmsg_seq, &gl_family, NLM_F_MULTI,
+				  GUTLESS_CMD_PROFILE_GET);
+		if (!hdr) {
+			err = -EMSGSIZE;
+			break;
+		}
+		genl_dump_check_consistent(cb, hdr);
+		err = gl_profile_fill(skb, p, true);
+		if (err) {
+			genlmsg_cancel(skb, hdr);
+			break;
+		}
+		genlmsg_end(skb, hdr);
+	}
+	mutex_unlock(&gn->lock);
+
+	/* the one that did not fit begins the next part */
+	cb->args[0] = err ? number : ULONG_MAX;
+	return skb->len ?: err;
+}

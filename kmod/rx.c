@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * gutless: the way in
+ *
+ * UDP has verified the checksum and hands the packet over with skb->data at the
+ * UDP header. What passes is given back to IP under the number of its inner
+ * protocol; what does not is counted under the reason and freed.
+ */
+#include <net/checksum.h>
+#include <net/ip.h>
+#include <net/udp.h>
+#include "gutless.h"
+
+/*
+ * The sum over the payload of UDP is one's complement zero where Check is used.
+ * With a UDP checksum that was verified nothing more is to be learnt from it.
+ */
+static bool gl_check_ok(const struct sk_buff *skb)
+{
+	const unsigned int off = sizeof(struct udphdr);
+
+	if (udp_hdr(skb)->check)
+		return true;
+	return csum_fold(skb_checksum(skb, off, skb->len - off, 0)) == 0;
+}
+
+/* Return: 0, or the attribute that counts the reason to drop. */
+static int gl_rcv_header(struct sk_buff *skb, const struct gl_rules *rules,
+			 struct gl_wire *w)
+{
+	const unsigned int off = sizeof(struct udphdr);
+	unsigned int len = skb->len - off;
+	int reason;
+	u8 format, first;
+
+	if (!len)
+		return GUTLESS_A_RX_DROP_TRUNCATED;
+	if (!pskb_may_pull(skb, off + 1))
+		return GUTLESS_A_RX_DROP_NO_MEMORY;
+	first = skb->data[off];
+	format = gl_wire_format(first);
+	if (unlikely(!format))
+		return GUTLESS_A_RX_DROP_VARIANT;
+	if (unlikely(!(rules->accept & format)))
+		return GUTLESS_A_RX_DROP_FORMAT;
+	if (unlikely(len < gl_wire_len(format, first)))
+		return GUTLESS_A_RX_DROP_TRUNCATED;
+	if (!pskb_may_pull(skb, off + gl_wire_len(format, first)))
+		return GUTLESS_A_RX_DROP_NO_MEMORY;
+
+	reason = gl_wire_parse(skb->data + off, format, w);
+	if (unlikely(reason))
+		return reason;
+	if (unlikely(w->check && !gl_check_ok(skb)))
+		return GUTLESS_A_RX_DROP_CHECK;
+	return 0;
+}
+
+/* What may follow, and is there all of its header? */
+static int gl_rcv_inner(struct sk_buff *skb, const struct gl_rules *rules,
+			unsigned int hlen, u8 proto)
+{
+	unsigned int min = gl_wire_inner_min(proto);
+
+	if (unlikely(!test_bit(proto, rules->inner)))
+		return GUTLESS_A_RX_DROP_PROTOCOL;
+	if (unlikely(skb->len < hlen + min))
+		return GUTLESS_A_RX_DROP_INNER;
+	if (unlikely(!pskb_may_pull(skb, hlen + min)))
+		return GUTLESS_A_RX_DROP_NO_MEMORY;
+	if (min && unlikely(!gl_wire_inner_fits(proto, skb->data[hlen])))
+		return GUTLESS_A_RX_DROP_INNER;
+	/* this encapsulation, and those inside */
+	if (unlikely(1 + gl_nesting(skb, hlen, proto) > GL_NESTING_MAX))
+		return GUTLESS_A_RX_DROP_NESTING;
+	return 0;
+}
+
+/*
+ * A tunnel's own code looks at skb->len alone. Other protocols, and programs on
+ * raw sockets, may look at the length in the outer IP header, which now lies:
+ * set it right, in a copy where somebody else has the header too. A length of 0
+ * stands for one that does not fit (jumbo, BIG TCP) and stays.
+ */
+static int gl_rcv_fix_length(struct sk_buff *skb, u8 family, unsigned int hlen)
+{
+	int err = skb_unclone(skb, GFP_ATOMIC);
+
+	if (err)
+		return err;
+	if (family == AF_INET) {
+		struct iphdr *iph = ip_hdr(skb);
+		__be16 len = htons(ntohs(iph->tot_len) - hlen);
+
+		if (iph->tot_len) {
+			csum_replace2(&iph->check, iph->tot_len, len);
+			iph->tot_len = len;
+		}
+	} else {
+		struct ipv6hdr *ip6h = ipv6_hdr(skb);
+
+		if (ip6h->payload_len)
+			ip6h->payload_len = htons(ntohs(ip6h->payload_len) -
+						  hlen);
+	}
+	return 0;
+}
+
+static bool gl_proto_is_tunnel(u8 proto)
+{
+	return proto == GL_PROTO_IPV4 || proto == GL_PROTO_IPV6 ||
+	       proto == GL_PROTO_GRE || proto == GL_PROTO_ETHERNET;
+}
+
+/**
+ * gl_rcv - receive a packet for a port
+ * @sk: the port's socket
+ * @skb: the packet, at its UDP header, which is linear
+ *
+ * Return: minus the protocol under which IP shall take the rest, or 0 where the
+ * packet is gone.
+ */
+int gl_rcv(struct sock *sk, struct sk_buff *skb)
+{
+	unsigned int hlen = sizeof(struct udphdr);
+	const struct gl_rules *rules;
+	struct gl_port *port;
+	struct gl_wire w;
+	int reason;
+
+	port = rcu_dereference_sk_user_data(sk);
+	if (unlikely(!port)) {
+		kfree_skb(skb);
+		return 0;
+	}
+	rules = rcu_dereference(port->rules);
+
+	reason = GUTLESS_A_RX_DROP_SOURCE;
+	if (!rules->any_source &&
+	    unlikely(!gl_source_allowed(rules, skb, port->key.family)))
+		goto drop;
+
+	if (rules->accept & GUTLESS_ACCEPT_FOU) {
+		w.proto = rules->fou_protocol;
+	} else {
+		reason = gl_rcv_header(skb, rules, &w);
+		if (unlikely(reason))
+			goto drop;
+		hlen += w.len;
+	}
+
+	reason = gl_rcv_inner(skb, rules, hlen, w.proto);
+	if (unlikely(reason))
+		goto drop;
+
+	reason = GUTLESS_A_RX_DROP_NO_MEMORY;
+	if (!gl_proto_is_tunnel(w.proto) &&
+	    gl_rcv_fix_length(skb, port->key.family, hlen))
+		goto drop;
+	if (unlikely(iptunnel_pull_offloads(skb)))
+		goto drop;
+
+	__skb_pull(skb, hlen);
+	skb_postpull_rcsum(skb, udp_hdr(skb), hlen);
+	skb_reset_transport_header(skb);
+
+	gl_count_packet(port->stats, GUTLESS_A_RX_PACKETS, gl_segs(skb),
+			skb->len);
+	return -w.proto;
+
+drop:
+	gl_count(port->stats, reason, gl_segs(skb));
+	kfree_skb(skb);
+	return 0;
+}

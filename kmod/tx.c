@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * gutless: the way out
+ *
+ * The kernel's tunnel links call us with the inner packet to put the UDP header,
+ * and what is between it and the packet, in front; they add the outer IP header.
+ */
+#include <linux/rcupdate.h>
+#include <net/ip6_checksum.h>
+#include <net/ip6_tunnel.h>
+#include <net/ip_tunnels.h>
+#include <net/route.h>
+#include <net/udp.h>
+#include "gutless.h"
+
+#define GL_FLAGS_WORDS_SHIFT \
+	(GUTLESS_PROFILE_SHIFT + GUTLESS_PROFILE_INDEX_BITS)
+
+/* struct gl_tx - one packet's way */
+struct gl_tx {
+	const struct gl_profile *profile;
+	struct net *net;	/* that the link sends from */
+	bool header;		/* the link has room for a base header */
+	bool csum;
+	__be16 sport;
+};
+
+/* Octets in front of the inner packet. The number of a profile tells it. */
+static size_t gl_hlen(const struct ip_tunnel_encap *e, bool header)
+{
+	return sizeof(struct udphdr) + (header ? GL_BASE_LEN : 0) +
+	       4 * (e->flags >> GL_FLAGS_WORDS_SHIFT);
+}
+
+static size_t gl_hlen_bare(struct ip_tunnel_encap *e)
+{
+	return gl_hlen(e, false);
+}
+
+static size_t gl_hlen_header(struct ip_tunnel_encap *e)
+{
+	return gl_hlen(e, true);
+}
+
+static void gl_kept_head_free(struct rcu_head *head)
+{
+	consume_skb(container_of((void *)head, struct sk_buff, cb));
+}
+
+/*
+ * Make room that is ours to write to. Our caller may have a pointer into the
+ * headers which it uses after us (ip_tunnel_xmit(): the inner IP header). When
+ * the headers have to move, a clone keeps the old ones alive for as long as
+ * anybody in this RCU read section may look at them.
+ */
+static int gl_cow_head(struct sk_buff *skb, unsigned int room)
+{
+	struct sk_buff *keep;
+	int err;
+
+	if (likely(!skb_header_cloned(skb) && skb_headroom(skb) >= room))
+		return 0;
+
+	BUILD_BUG_ON(sizeof(struct rcu_head) > sizeof(keep->cb));
+	keep = skb_clone(skb, GFP_ATOMIC);
+	if (!keep)
+		return -ENOMEM;
+	/* octets alone shall live on, no device or connection with them */
+	skb_dst_drop(keep);
+	nf_reset_ct(keep);
+	skb_ext_reset(keep);
+
+	err = skb_cow_head(skb, room);
+	call_rcu((struct rcu_head *)keep->cb, gl_kept_head_free);
+	return err;
+}
+
+static __be16 gl_source_port(const struct ip_tunnel_encap *e,
+			     const struct gl_profile *profile,
+			     struct sk_buff *skb)
+{
+	u32 n = profile->sport_max - profile->sport_min + 1;
+	u32 hash;
+
+	if (e->sport)
+		return e->sport;
+	if (n == 1)
+		return htons(profile->sport_min);
+
+	hash = skb_get_hash(skb);
+	if (unlikely(!hash))
+		hash = udp_flow_hashrnd();
+	/* the port takes the upper bits: let the lower ones count as well */
+	hash ^= hash << 16;
+	return htons(profile->sport_min + reciprocal_scale(hash, n));
+}
+
+/*
+ * What goes in front of the inner packet, if anything.
+ *
+ * Return: octets, or -1 where the profile's format cannot be sent by the link.
+ */
+static int gl_tx_base(const struct gl_tx *tx, u8 proto, u8 *bits)
+{
+	bool ip = proto == IPPROTO_IPIP || proto == IPPROTO_IPV6;
+
+	switch (tx->profile->format) {
+	case 0:		/* no profile: the link's type says it all */
+		if (!tx->header)
+			return 0;
+		*bits = GL_BITS_GUE0;
+		return GL_BASE_LEN;
+	case GUTLESS_FORMAT_FOU:
+		return tx->header ? -1 : 0;
+	case GUTLESS_FORMAT_GUE:
+		*bits = GL_BITS_GUE0;
+		return tx->header ? GL_BASE_LEN : -1;
+	case GUTLESS_FORMAT_GUTLESS:
+		if (ip)
+			return 0;
+		*bits = GL_BITS_GUTLESS;
+		return tx->header ? GL_BASE_LEN : -1;
+	}
+	return -1;
+}
+
+static int gl_tx_drop(const struct gl_tx *tx, const struct sk_buff *skb,
+		      unsigned int reason)
+{
+	gl_count(tx->profile->stats, reason, gl_segs(skb));
+	/* never EMSGSIZE, after which ip6_tunnel sends an ICMP of its own */
+	return -EINVAL;
+}
+
+/* The profile that the link names. Return: 0 or an error; then it is counted. */
+static int gl_tx_profile(struct gl_tx *tx, const struct ip_tunnel_encap *e,
+			 const struct sk_buff *skb, unsigned int csum_flag)
+{
+	unsigned int number = e->flags >> GUTLESS_PROFILE_SHIFT;
+	struct gl_net *gn = gl_net(tx->net);
+
+	tx->profile = rcu_dereference(gn->plain);
+	if (unlikely(!tx->profile))
+		return -ENETDOWN;	/* the namespace is going */
+	tx->csum = e->flags & csum_flag;
+	if (number) {
+		const struct gl_profile *profile;
+
+		profile = xa_load(&gn->profiles, number);
+		if (unlikely(!profile))
+			return gl_tx_drop(tx, skb,
+					  GUTLESS_A_TX_DROP_NO_PROFILE);
+		tx->profile = profile;
+		tx->csum = profile->csum == GUTLESS_CSUM_FULL;
+	}
+	return 0;
+}
+
+/*
+ * Everything up to the UDP header.
+ * @outer: octets of outer IP header that share the 16 bits of its length
+ */
+static int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
+		       const struct ip_tunnel_encap *e, u8 proto,
+		       unsigned int outer)
+{
+	unsigned int inner = skb->len, room;
+	u8 bits = 0;
+	int base;
+
+	base = gl_tx_base(tx, proto, &bits);
+	if (unlikely(base < 0))
+		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_FORMAT);
+
+	room = base + sizeof(struct udphdr);
+	if (unlikely(inner + room + outer > IP_MAX_MTU))
+		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_LENGTH);
+
+	if (unlikely(gl_xmit_depth() > GL_XMIT_DEPTH_MAX ||
+		     1 + gl_nesting(skb, 0, proto) > GL_NESTING_MAX))
+		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_RECURSION);
+
+	/* what the link knows it needs, so that the headers move only once */
+	if (unlikely(gl_cow_head(skb, max_t(unsigned int, room,
+					    READ_ONCE(skb->dev->needed_headroom)))))
+		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_NO_MEMORY);
+	if (unlikely(iptunnel_handle_offloads(skb, tx->csum ?
+					      SKB_GSO_UDP_TUNNEL_CSUM :
+					      SKB_GSO_UDP_TUNNEL)))
+		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_NO_MEMORY);
+
+	tx->sport = gl_source_port(e, tx->profile, skb);
+
+	if (base)
+		gl_wire_build(skb_push(skb, base), bits, proto);
+
+	gl_count_packet(tx->profile->stats, GUTLESS_A_TX_PACKETS, gl_segs(skb),
+			inner);
+	return 0;
+}
+
+static struct udphdr *gl_push_udp(struct sk_buff *skb, __be16 sport,
+				  const struct ip_tunnel_encap *e)
+{
+	struct udphdr *uh = skb_push(skb, sizeof(*uh));
+
+	skb_reset_transport_header(skb);
+	uh->source = sport;
+	uh->dest = e->dport;
+	uh->len = htons(skb->len);
+	return uh;
+}
+
+/*
+ * ip_tunnel_xmit() looks up its route after us; until then a link without a
+ * local address has no source for the checksum to cover. It will find the same.
+ */
+static int gl_source_addr4(struct net *net, struct flowi4 *fl4)
+{
+	struct flowi4 fl = *fl4;
+	struct rtable *rt;
+
+	if (likely(fl4->saddr))
+		return 0;
+	rt = ip_route_output_key(net, &fl);
+	if (IS_ERR(rt))
+		return PTR_ERR(rt);
+	ip_rt_put(rt);
+	fl4->saddr = fl.saddr;
+	return 0;
+}
+
+/*
+ * A link sends from the namespace it was made in, wherever its device is now.
+ * The structure we are handed is most often the one inside the link.
+ */
+static struct net *gl_tx_net4(const struct sk_buff *skb,
+			      const struct ip_tunnel_encap *e)
+{
+	struct ip_tunnel *t = netdev_priv(skb->dev);
+
+	return e == &t->encap ? t->net : dev_net(skb->dev);
+}
+
+static int gl_build4(struct sk_buff *skb, struct ip_tunnel_encap *e,
+		     u8 *protocol, struct flowi4 *fl4, bool header)
+{
+	struct gl_tx tx = {
+		.net = gl_tx_net4(skb, e),
+		.header = header,
+	};
+	int err;
+
+	err = gl_tx_profile(&tx, e, skb, TUNNEL_ENCAP_FLAG_CSUM);
+	if (err)
+		return err;
+	if (tx.csum) {
+		err = gl_source_addr4(tx.net, fl4);
+		if (err)
+			return err;
+	}
+	err = gl_tx_build(&tx, skb, e, *protocol, sizeof(struct iphdr));
+	if (err)
+		return err;
+
+	gl_push_udp(skb, tx.sport, e);
+	udp_set_csum(!tx.csum, skb, fl4->saddr, fl4->daddr, skb->len);
+	*protocol = IPPROTO_UDP;
+	return 0;
+}
+
+static int gl_build4_bare(struct sk_buff *skb, struct ip_tunnel_encap *e,
+			  u8 *protocol, struct flowi4 *fl4)
+{
+	return gl_build4(skb, e, protocol, fl4, false);
+}
+
+static int gl_build4_header(struct sk_buff *skb, struct ip_tunnel_encap *e,
+			    u8 *protocol, struct flowi4 *fl4)
+{
+	return gl_build4(skb, e, protocol, fl4, true);
+}
+
+static const struct ip_tunnel_encap_ops gl_ops4_bare = {
+	.encap_hlen = gl_hlen_bare,
+	.build_header = gl_build4_bare,
+};
+
+static const struct ip_tunnel_encap_ops gl_ops4_header = {
+	.encap_hlen = gl_hlen_header,
+	.build_header = gl_build4_header,
+};
+
+#if IS_ENABLED(CONFIG_IPV6)
+static struct net *gl_tx_net6(const struct sk_buff *skb,
+			      const struct ip_tunnel_encap *e)
+{
+	struct ip6_tnl *t = netdev_priv(skb->dev);
+
+	return e == &t->encap ? t->net : dev_net(skb->dev);
+}
+
+static int gl_build6(struct sk_buff *skb, struct ip_tunnel_encap *e,
+		     u8 *protocol, struct flowi6 *fl6, bool header)
+{
+	struct gl_tx tx = {
+		.net = gl_tx_net6(skb, e),
+		.header = header,
+	};
+	int err;
+
+	err = gl_tx_profile(&tx, e, skb, TUNNEL_ENCAP_FLAG_CSUM6);
+	if (err)
+		return err;
+	/* an IPv6 header is not part of the length it states */
+	err = gl_tx_build(&tx, skb, e, *protocol, 0);
+	if (err)
+		return err;
+
+	gl_push_udp(skb, tx.sport, e);
+	udp6_set_csum(!tx.csum, skb, &fl6->saddr, &fl6->daddr, skb->len);
+	*protocol = IPPROTO_UDP;
+	return 0;
+}
+
+static int gl_build6_bare(struct sk_buff *skb, struct ip_tunnel_encap *e,
+			  u8 *protocol, struct flowi6 *fl6)
+{
+	return gl_build6(skb, e, protocol, fl6, false);
+}
+
+static int gl_build6_header(struct sk_buff *skb, struct ip_tunnel_encap *e,
+			    u8 *protocol, struct flowi6 *fl6)
+{
+	return gl_build6(skb, e, protocol, fl6, true);
+}
+
+static const struct ip6_tnl_encap_ops gl_ops6_bare = {
+	.encap_hlen = gl_hlen_bare,
+	.build_header = gl_build6_bare,
+};
+
+static const struct ip6_tnl_encap_ops gl_ops6_header = {
+	.encap_hlen = gl_hlen_header,
+	.build_header = gl_build6_header,
+};
+
+static int gl_tx6_register(void)
+{
+	int err;
+
+	err = ip6_tnl_encap_add_ops(&gl_ops6_bare, GUTLESS_ENCAP_BARE);
+	if (err)
+		return err;
+	err = ip6_tnl_encap_add_ops(&gl_ops6_header, GUTLESS_ENCAP_HEADER);
+	if (err)
+		ip6_tnl_encap_del_ops(&gl_ops6_bare, GUTLESS_ENCAP_BARE);
+	return err;
+}
+
+static void gl_tx6_unregister(void)
+{
+	ip6_tnl_encap_del_ops(&gl_ops6_header, GUTLESS_ENCAP_HEADER);
+	ip6_tnl_encap_del_ops(&gl_ops6_bare, GUTLESS_ENCAP_BARE);
+}
+#else
+static int gl_tx6_register(void)
+{
+	return 0;
+}
+
+static void gl_tx6_unregister(void)
+{
+}
+#endif
+
+int gl_tx_register(void)
+{
+	int err;
+
+	err = ip_tunnel_encap_add_ops(&gl_ops4_bare, GUTLESS_ENCAP_BARE);
+	if (err)
+		goto err_taken;
+	err = ip_tunnel_encap_add_ops(&gl_ops4_header, GUTLESS_ENCAP_HEADER);
+	if (err)
+		goto err_bare;
+	err = gl_tx6_register();
+	if (err)
+		goto err_header;
+	return 0;
+
+err_header:
+	ip_tunnel_encap_del_ops(&gl_ops4_header, GUTLESS_ENCAP_HEADER);
+err_bare:
+	ip_tunnel_encap_del_ops(&gl_ops4_bare, GUTLESS_ENCAP_BARE);
+err_taken:
+	pr_err("gutless: encapsulation types %d and %d are not free\n",
+	       GUTLESS_ENCAP_BARE, GUTLESS_ENCAP_HEADER);
+	return -EBUSY;
+}
+
+void gl_tx_unregister(void)
+{
+	gl_tx6_unregister();
+	ip_tunnel_encap_del_ops(&gl_ops4_header, GUTLESS_ENCAP_HEADER);
+	ip_tunnel_encap_del_ops(&gl_ops4_bare, GUTLESS_ENCAP_BARE);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * gutless: the formats on the wire (docs/protocol.md)
+ *
+ * No kernel dependency beyond the types: the same lines are compiled into
+ * programs of user space that compare them with gutctl/encap.py and fuzz them.
+ * Every function states how many octets it reads; the caller has them.
+ */
+#ifndef _GUTLESS_WIRE_H
+#define _GUTLESS_WIRE_H
+
+#include <linux/types.h>
+#ifdef __KERNEL__
+#include <uapi/linux/gutless.h>
+#else
+#include <linux/gutless.h>
+#include <stdbool.h>
+#endif
+
+#define GL_BASE_LEN		4	/* of GUE 0 and of GUT-less */
+#define GL_HLEN_MASK		0x1f
+#define GL_CONTROL		0x20
+#define GL_HEADER_MAX		(GL_BASE_LEN + 4 * GL_HLEN_MASK)
+
+#define GL_BITS_GUE0		0x00
+#define GL_BITS_GUTLESS		0x80
+
+#define GL_PROTO_IPV4		4
+#define GL_PROTO_IPV6		41
+#define GL_PROTO_GRE		47
+#define GL_PROTO_ETHERNET	143
+
+#define GL_OPT_PAD1		0x00
+#define GL_OPT_PADN		0x01
+#define GL_OPT_ACTION_MASK	0xc0	/* 00: skip what you do not know */
+
+/* struct gl_wire - a received header, taken apart */
+struct gl_wire {
+	__u8 format;	/* one of enum gutless_accept */
+	__u8 proto;	/* of what follows */
+	__u8 len;	/* octets from the first bit to what follows */
+	bool check;	/* GUT-less: the Check word is in use */
+};
+
+/*
+ * gl_wire_format - which format a payload is in
+ * @first: its first octet
+ *
+ * Return: one of enum gutless_accept, or 0 where no format begins like this.
+ */
+static inline __u8 gl_wire_format(__u8 first)
+{
+	switch (first >> 6) {
+	case 0:
+		return GUTLESS_ACCEPT_GUE0;
+	case 1:
+		/* a bare packet tells its version in four bits */
+		return first >> 4 == 4 || first >> 4 == 6 ?
+			GUTLESS_ACCEPT_BARE : 0;
+	case 2:
+		return GUTLESS_ACCEPT_GUTLESS;
+	default:
+		return 0;
+	}
+}
+
+/* gl_wire_len - octets of header that the first octet announces */
+static inline __u8 gl_wire_len(__u8 format, __u8 first)
+{
+	if (format == GUTLESS_ACCEPT_BARE)
+		return 0;
+	return GL_BASE_LEN + 4 * (first & GL_HLEN_MASK);
+}
+
+/* gl_wire_bare_proto - inner protocol of a bare packet */
+static inline __u8 gl_wire_bare_proto(__u8 first)
+{
+	return first >> 4 == 4 ? GL_PROTO_IPV4 : GL_PROTO_IPV6;
+}
+
+/*
+ * gl_gue_fields_len - octets that the flags of GUE variant 0 ask for
+ * @flags: host order
+ *
+ * Return: -1 where a flag, or a value of the security field, is undefined.
+ */
+static inline int gl_gue_fields_len(__u16 flags)
+{
+	/* security cookies and HMAC, by the value of their three bits */
+	static const __s8 sec[8] = { 0, 8, 16, 32, 40, -1, -1, -1 };
+	int len = sec[(flags >> 12) & 7];
+
+	if (len < 0 || flags & 0x001e)
+		return -1;
+	if (flags & 0x8000)	/* group */
+		len += 4;
+	if (flags & 0x0800)	/* fragmentation */
+		len += 8;
+	if (flags & 0x0400)	/* transform */
+		len += 4;
+	if (flags & 0x0200)	/* remote checksum */
+		len += 4;
+	if (flags & 0x0100)	/* checksum */
+		len += 4;
+	if (flags & 0x0080)	/* NAT */
+		len += 4;
+	if (flags & 0x0040)	/* alternate checksum */
+		len += 8;
+	if (flags & 0x0020)	/* magic number */
+		len += 8;
+	if (flags & 0x0001)	/* Linux's private flags */
+		len += 4;
+	return len;
+}
+
+/*
+ * gl_wire_options - walk the options of a GUT-less header
+ * @opt: them
+ * @len: their octets, all of which it may read
+ *
+ * Return: 0, or the attribute that counts the reason to drop.
+ */
+static inline int gl_wire_options(const __u8 *opt, unsigned int len)
+{
+	unsigned int at = 0;
+
+	while (at < len) {
+		if (opt[at] == GL_OPT_PAD1) {
+			at++;
+			continue;
+		}
+		if (len - at < 2 || len - at - 2 < opt[at + 1])
+			return GUTLESS_A_RX_DROP_OPTIONS;
+		if (opt[at] != GL_OPT_PADN && opt[at] & GL_OPT_ACTION_MASK)
+			return GUTLESS_A_RX_DROP_OPTIONS;
+		at += 2 + opt[at + 1];
+	}
+	return 0;
+}
+
+/*
+ * gl_wire_parse - take a header apart
+ * @p: the payload of UDP
+ * @format: what gl_wire_format() said of it
+ * @w: filled in on success
+ *
+ * Reads gl_wire_len() octets, the first one where that is 0.
+ *
+ * Return: 0, or the attribute that counts the reason to drop.
+ */
+static inline int gl_wire_parse(const __u8 *p, __u8 format, struct gl_wire *w)
+{
+	int reason, fields;
+	__u16 word;
+
+	w->format = format;
+	w->len = gl_wire_len(format, p[0]);
+	w->check = false;
+	if (format == GUTLESS_ACCEPT_BARE) {
+		w->proto = gl_wire_bare_proto(p[0]);
+		return 0;
+	}
+	w->proto = p[1];
+	word = p[2] << 8 | p[3];
+
+	if (format == GUTLESS_ACCEPT_GUE0) {
+		/* word: flags. No extension field is acted on yet. */
+		if (word) {
+			fields = gl_gue_fields_len(word);
+			if (fields > w->len - GL_BASE_LEN)
+				return GUTLESS_A_RX_DROP_LENGTH;
+			return GUTLESS_A_RX_DROP_FLAGS;
+		}
+		if (p[0] & GL_CONTROL)
+			return GUTLESS_A_RX_DROP_CONTROL;
+	} else {
+		/* word: Check */
+		if (p[0] & GL_CONTROL)
+			return GUTLESS_A_RX_DROP_CONTROL;
+		reason = gl_wire_options(p + GL_BASE_LEN, w->len - GL_BASE_LEN);
+		if (reason)
+			return reason;
+		w->check = word;
+	}
+	return w->proto ? 0 : GUTLESS_A_RX_DROP_PROTOCOL_ZERO;
+}
+
+/* gl_wire_inner_min - octets of the smallest header of an inner protocol */
+static inline __u8 gl_wire_inner_min(__u8 proto)
+{
+	switch (proto) {
+	case 4:		/* IPv4 */
+	case 6:		/* TCP */
+		return 20;
+	case 41:	/* IPv6 */
+		return 40;
+	case 143:	/* Ethernet */
+		return 14;
+	case 33:	/* DCCP */
+	case 132:	/* SCTP */
+		return 12;
+	case 1:		/* ICMP */
+	case 17:	/* UDP */
+	case 50:	/* ESP */
+	case 58:	/* ICMPv6 */
+	case 136:	/* UDP-Lite */
+		return 8;
+	case 47:	/* GRE */
+		return 4;
+	default:
+		return 0;
+	}
+}
+
+/* gl_wire_inner_fits - the first inner octet names the version it should */
+static inline bool gl_wire_inner_fits(__u8 proto, __u8 first)
+{
+	switch (proto) {
+	case GL_PROTO_IPV4:
+		return first >> 4 == 4;
+	case GL_PROTO_IPV6:
+		return first >> 4 == 6;
+	default:
+		return true;
+	}
+}
+
+/* gl_wire_build - write the base header of a data packet without options */
+static inline void gl_wire_build(__u8 *p, __u8 bits, __u8 proto)
+{
+	p[0] = bits;
+	p[1] = proto;
+	p[2] = 0;
+	p[3] = 0;
+}
+
+#endif /* _GUTLESS_WIRE_H */

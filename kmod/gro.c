@@ -136,7 +136,7 @@ int gl_gro_complete(struct sock *sk, struct sk_buff *skb, int nhoff)
 
 	ops = gl_inner_offload(sk, w.proto);
 	if (unlikely(!ops || !ops->callbacks.gro_complete))
-		return -ENOSYS;
+		return -EOPNOTSUPP;
 
 	err = ops->callbacks.gro_complete(skb, nhoff);
 	skb_set_inner_mac_header(skb, nhoff);

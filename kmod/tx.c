@@ -245,26 +245,26 @@ static struct net *gl_tx_net4(const struct sk_buff *skb,
 static int gl_build4(struct sk_buff *skb, struct ip_tunnel_encap *e,
 		     u8 *protocol, struct flowi4 *fl4, bool header)
 {
-	struct gl_tx tx = {
+	struct gl_tx out = {
 		.net = gl_tx_net4(skb, e),
 		.header = header,
 	};
 	int err;
 
-	err = gl_tx_profile(&tx, e, skb, TUNNEL_ENCAP_FLAG_CSUM);
+	err = gl_tx_profile(&out, e, skb, TUNNEL_ENCAP_FLAG_CSUM);
 	if (err)
 		return err;
-	if (tx.csum) {
-		err = gl_source_addr4(tx.net, fl4);
+	if (out.csum) {
+		err = gl_source_addr4(out.net, fl4);
 		if (err)
 			return err;
 	}
-	err = gl_tx_build(&tx, skb, e, *protocol, sizeof(struct iphdr));
+	err = gl_tx_build(&out, skb, e, *protocol, sizeof(struct iphdr));
 	if (err)
 		return err;
 
-	gl_push_udp(skb, tx.sport, e);
-	udp_set_csum(!tx.csum, skb, fl4->saddr, fl4->daddr, skb->len);
+	gl_push_udp(skb, out.sport, e);
+	udp_set_csum(!out.csum, skb, fl4->saddr, fl4->daddr, skb->len);
 	*protocol = IPPROTO_UDP;
 	return 0;
 }
@@ -303,22 +303,22 @@ static struct net *gl_tx_net6(const struct sk_buff *skb,
 static int gl_build6(struct sk_buff *skb, struct ip_tunnel_encap *e,
 		     u8 *protocol, struct flowi6 *fl6, bool header)
 {
-	struct gl_tx tx = {
+	struct gl_tx out = {
 		.net = gl_tx_net6(skb, e),
 		.header = header,
 	};
 	int err;
 
-	err = gl_tx_profile(&tx, e, skb, TUNNEL_ENCAP_FLAG_CSUM6);
+	err = gl_tx_profile(&out, e, skb, TUNNEL_ENCAP_FLAG_CSUM6);
 	if (err)
 		return err;
 	/* an IPv6 header is not part of the length it states */
-	err = gl_tx_build(&tx, skb, e, *protocol, 0);
+	err = gl_tx_build(&out, skb, e, *protocol, 0);
 	if (err)
 		return err;
 
-	gl_push_udp(skb, tx.sport, e);
-	udp6_set_csum(!tx.csum, skb, &fl6->saddr, &fl6->daddr, skb->len);
+	gl_push_udp(skb, out.sport, e);
+	udp6_set_csum(!out.csum, skb, &fl6->saddr, &fl6->daddr, skb->len);
 	*protocol = IPPROTO_UDP;
 	return 0;
 }

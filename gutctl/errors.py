@@ -49,6 +49,8 @@ class GutctlError(Exception):
     """A refusal for people: what and where in the message, how to mend in the hint."""
 
     status: ExitStatus = ExitStatus.FAILED
+    errno: int | None = None
+    """The kernel's errno, where a system call or netlink request was refused."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generic netlink family ``gutless`` in tables: names, numbers, types.
+
+This is the tool's third of the contract; the header
+``kmod/include/uapi/linux/gutless.h`` and ``gutctl/specs/gutless.yaml`` are the
+others, and tests hold the three equal. Names are the spec's. Nothing here
+imports a netlink library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = [
+    "ACCEPT",
+    "CMD",
+    "CSUM",
+    "EVENTS",
+    "FAMILY",
+    "FEATURE",
+    "FORMAT",
+    "INFO",
+    "NOTIFICATIONS",
+    "ORIGIN",
+    "PORT",
+    "PORT_FLAGS",
+    "PROFILE",
+    "REQUESTS",
+    "RX",
+    "SETS",
+    "SOURCE",
+    "TX",
+    "VERSION",
+    "Attr",
+    "AttrSet",
+]
+
+FAMILY: Final = "gutless"
+VERSION: Final = 1
+EVENTS: Final = "events"
+
+
+@dataclass(frozen=True, slots=True)
+class Attr:
+    """One attribute.
+
+    ``type`` is u8, u16, u32, u64 (host order), be16, be32 (network order),
+    string, binary, pad or nest.
+    """
+
+    name: str
+    number: int
+    type: str
+    nested: AttrSet | None = None
+    multi: bool = False
+    """May stand in a message more than once."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttrSet:
+    """Attributes that share a number space."""
+
+    name: str
+    attrs: tuple[Attr, ...]
+
+    def __iter__(self) -> Iterator[Attr]:
+        return iter(self.attrs)
+
+    def __getitem__(self, name: str) -> Attr:
+        for attr in self.attrs:
+            if attr.name == name:
+                return attr
+        raise KeyError(name)
+
+    def number(self, number: int) -> Attr | None:
+        """The attribute of that number, None for one that is newer than this table."""
+        return next((a for a in self.attrs if a.number == number), None)
+
+
+def _set(name: str, *rows: tuple[str, str] | tuple[str, str, AttrSet]) -> AttrSet:
+    """Rows are name, type and, of a nest, what is inside; ``*`` marks a multi-attr.
+
+    Numbers count from 1, since the contract only ever appends.
+    """
+    attrs = []
+    for number, row in enumerate(rows, 1):
+        attrs.append(
+            Attr(
+                name=row[0],
+                number=number,
+                type=row[1].rstrip("*"),
+                nested=row[2] if len(row) == 3 else None,
+                multi=row[1].endswith("*"),
+            )
+        )
+    return AttrSet(name, tuple(attrs))
+
+
+RX: Final = _set(
+    "rx",
+    ("pad", "pad"),
+    ("packets", "u64"),
+    ("octets", "u64"),
+    ("drop-source", "u64"),
+    ("drop-truncated", "u64"),
+    ("drop-variant", "u64"),
+    ("drop-format", "u64"),
+    ("drop-flags", "u64"),
+    ("drop-length", "u64"),
+    ("drop-control", "u64"),
+    ("drop-options", "u64"),
+    ("drop-check", "u64"),
+    ("drop-protocol-zero", "u64"),
+    ("drop-protocol", "u64"),
+    ("drop-inner", "u64"),
+    ("drop-nesting", "u64"),
+    ("drop-no-memory", "u64"),
+)
+
+TX: Final = _set(
+    "tx",
+    ("pad", "pad"),
+    ("packets", "u64"),
+    ("octets", "u64"),
+    ("drop-no-profile", "u64"),
+    ("drop-format", "u64"),
+    ("drop-length", "u64"),
+    ("drop-recursion", "u64"),
+    ("drop-no-memory", "u64"),
+)
+
+SOURCE: Final = _set(
+    "source",
+    ("v4", "be32"),
+    ("v6", "binary"),
+    ("prefix-len", "u8"),
+)
+
+INFO: Final = _set(
+    "info",
+    ("pad", "pad"),
+    ("version", "string"),
+    ("features", "u64"),
+    ("max-ports", "u32"),
+    ("max-sources", "u32"),
+    ("max-profiles", "u32"),
+    ("max-nesting", "u32"),
+    ("ports", "u32"),
+    ("profiles", "u32"),
+    ("unprivileged", "u8"),
+    ("encap-bare", "u16"),
+    ("encap-header", "u16"),
+    ("plain", "nest", TX),
+)
+
+PORT: Final = _set(
+    "port",
+    ("family", "u8"),
+    ("port", "be16"),
+    ("local-v4", "be32"),
+    ("local-v6", "binary"),
+    ("ifindex", "u32"),
+    ("accept", "u32"),
+    ("fou-protocol", "u8"),
+    ("inner", "binary"),
+    ("any-source", "u8"),
+    ("source", "nest*", SOURCE),
+    ("source-del", "nest*", SOURCE),
+    ("flags", "u32"),
+    ("zero-csum6", "u8"),
+    ("origin", "u8"),
+    ("stats", "nest", RX),
+)
+
+PROFILE: Final = _set(
+    "profile",
+    ("number", "u16"),
+    ("format", "u8"),
+    ("csum", "u8"),
+    ("sport-min", "u16"),
+    ("sport-max", "u16"),
+    ("origin", "u8"),
+    ("stats", "nest", TX),
+)
+
+SETS: Final[Mapping[str, AttrSet]] = {s.name: s for s in (INFO, PORT, SOURCE, PROFILE, RX, TX)}
+
+CMD: Final[Mapping[str, int]] = {
+    name: number
+    for number, name in enumerate(
+        (
+            "info-get",
+            "port-add",
+            "port-set",
+            "port-del",
+            "port-get",
+            "profile-add",
+            "profile-set",
+            "profile-del",
+            "profile-get",
+            "port-add-ntf",
+            "port-set-ntf",
+            "port-del-ntf",
+            "profile-add-ntf",
+            "profile-set-ntf",
+            "profile-del-ntf",
+        ),
+        1,
+    )
+}
+
+_KEY: Final = ("family", "port", "local-v4", "local-v6", "ifindex")
+_SETTINGS: Final = ("accept", "fou-protocol", "inner", "any-source", "source", "zero-csum6", "origin")
+_PROFILE: Final = ("number", "format", "csum", "sport-min", "sport-max", "origin")
+
+REQUESTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("info-get", "do"): (),
+    ("port-add", "do"): _KEY + _SETTINGS,
+    ("port-set", "do"): _KEY + _SETTINGS + ("source-del", "flags"),
+    ("port-del", "do"): _KEY,
+    ("port-get", "do"): _KEY,
+    ("port-get", "dump"): _KEY,
+    ("profile-add", "do"): _PROFILE,
+    ("profile-set", "do"): _PROFILE,
+    ("profile-del", "do"): ("number",),
+    ("profile-get", "do"): ("number",),
+    ("profile-get", "dump"): (),
+}
+"""What each operation takes, by command and kind of request."""
+
+NOTIFICATIONS: Final[Mapping[int, tuple[str, str]]] = {
+    CMD[f"{kind}-{action}-ntf"]: (kind, action) for kind in ("port", "profile") for action in ("add", "set", "del")
+}
+"""Command of an event: the kind of record and what happened to it."""
+
+ACCEPT: Final[Mapping[str, int]] = {"fou": 1, "gue0": 2, "bare": 4, "gutless": 8}
+FORMAT: Final[Mapping[str, int]] = {"fou": 1, "gue": 2, "gutless": 3}
+CSUM: Final[Mapping[str, int]] = {"full": 1, "zero": 2}
+ORIGIN: Final[Mapping[str, int]] = {"admin": 0, "tunnel": 1}
+PORT_FLAGS: Final[Mapping[str, int]] = {"replace-sources": 1}
+FEATURE: Final[Mapping[str, int]] = {"ipv6": 1}

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests to the family ``gutless``: ports, profiles, what the module is."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from gutctl.errors import GutctlError, UnsupportedError
+from gutctl.model import Info, Port, PortKey, Profile
+
+from . import records
+from .errors import KernelRefusal, family_missing, translate
+from .events import Event
+from .family import (
+    CMD,
+    EVENTS,
+    INFO,
+    NOTIFICATIONS,
+    PORT,
+    PROFILE,
+    VERSION,
+    Attr,
+    AttrSet,
+)
+from .records import Attrs
+from .sockets import ACK, DUMP, REPLY, Door, genl_class, plain, to_message
+from .words import port_words, profile_words
+
+__all__ = ["Gutless"]
+
+_GENL_ID_CTRL: Final = 16
+_CTRL_CMD_GETFAMILY: Final = 3
+
+_GROUP: Final = AttrSet("ctrl-group", (Attr("name", 1, "string"), Attr("id", 2, "u32")))
+# an array: the attribute's number is the index, so the first few are spelled out
+_GROUPS: Final = AttrSet("ctrl-groups", tuple(Attr(f"group{n}", n, "nest", _GROUP) for n in range(1, 9)))
+_CTRL: Final = AttrSet(
+    "ctrl",
+    (
+        Attr("family-id", 1, "u16"),
+        Attr("family-name", 2, "string"),
+        Attr("mcast-groups", 7, "nest", _GROUPS),
+    ),
+)
+
+_CtrlMessage: Final = genl_class(_CTRL)
+_CLASSES: Final = {table.name: genl_class(table) for table in (INFO, PORT, PROFILE)}
+_TABLE_OF_COMMAND: Final = {
+    number: {"info": INFO, "port": PORT, "profile": PROFILE}[name.partition("-")[0]] for name, number in CMD.items()
+}
+
+
+class _Any:
+    """Chooses the class of an answer by its command, which stands behind the netlink header."""
+
+    def __new__(cls, data: Any = None, offset: int = 0, **kwargs: Any) -> Any:
+        command = data[offset + 16] if data is not None and len(data) > offset + 16 else 0
+        table = _TABLE_OF_COMMAND.get(command, INFO)
+        return _CLASSES[table.name](data, offset=offset, **kwargs)
+
+
+class Gutless:
+    """The family, by the name it is registered under."""
+
+    def __init__(self, opener: Callable[[], Door], name: str) -> None:
+        self._name = name
+        self._door = opener()
+        self._door.speak(_GENL_ID_CTRL, _CtrlMessage)
+        self._id = 0
+        self._groups: dict[str, int] = {}
+
+    def close(self) -> None:
+        self._door.close()
+
+    def _resolve(self) -> None:
+        """Ask for the family's number, which changes when the module is loaded anew.
+
+        Raises:
+            UnsupportedError: there is no such family.
+        """
+        self._id = 0
+        message = to_message(_CtrlMessage, [("family-name", self._name)], cmd=_CTRL_CMD_GETFAMILY, version=1)
+        try:
+            answers = self._door.request(message, _GENL_ID_CTRL, REPLY, _CTRL)
+        except KernelRefusal as refusal:
+            if refusal.code == errno.ENOENT:
+                raise family_missing() from None
+            raise translate("generic netlink", refusal) from None
+        values = dict(plain(answers[0])) if answers else {}
+        if not values.get("family-id"):
+            raise GutctlError("the kernel did not tell the number of its netlink family gutless")
+        self._id = values["family-id"]
+        groups = [dict(group) for _, group in values.get("mcast-groups", [])]
+        self._groups = {group["name"]: group["id"] for group in groups}
+        self._door.speak(self._id, _Any)
+
+    def _request(self, command: str, flags: int, attrs: Attrs, what: str) -> list[Attrs]:
+        number = CMD[command]
+        table = _TABLE_OF_COMMAND[number]
+        fresh = not self._id
+        if fresh:
+            self._resolve()
+        while True:
+            message = to_message(_CLASSES[table.name], attrs, cmd=number, version=VERSION)
+            try:
+                return [plain(a) for a in self._door.request(message, self._id, flags, table)]
+            except KernelRefusal as refusal:
+                # ENOENT may also mean that the family's number is no longer its
+                if refusal.code == errno.ENOENT and not fresh:
+                    before, fresh = self._id, True
+                    self._resolve()
+                    if self._id != before:
+                        continue
+                raise translate(what, refusal) from None
+
+    def _one(self, command: str, attrs: Attrs, what: str) -> Attrs:
+        answers = self._request(command, REPLY, attrs, what)
+        if not answers:
+            raise GutctlError(f"{what}: the kernel did not answer")
+        return answers[0]
+
+    def info(self) -> Info:
+        return records.decode_info(self._one("info-get", [], "module gutless"))
+
+    def port_add(self, port: Port) -> None:
+        self._request("port-add", ACK, records.port_request(port), port_words(port.key))
+
+    def port_set(self, key: PortKey, change: dict[str, Any]) -> None:
+        self._request("port-set", ACK, records.port_change(key, **change), port_words(key))
+
+    def port_del(self, key: PortKey) -> None:
+        self._request("port-del", ACK, records.port_key(key), port_words(key))
+
+    def port(self, key: PortKey) -> Port | None:
+        # a dump narrowed to the key, as one answer cannot hold any number of sources
+        ports = records.coalesce(self._request("port-get", DUMP, records.port_key(key), port_words(key)))
+        return next((port for port in ports if port.key == key), None)
+
+    def ports(self) -> list[Port]:
+        return records.coalesce(self._request("port-get", DUMP, [], "ports"))
+
+    def profile_add(self, profile: Profile) -> Profile:
+        attrs = records.profile_request(profile)
+        return records.decode_profile(self._one("profile-add", attrs, profile_words(profile.number)))
+
+    def profile_set(self, number: int, change: dict[str, Any]) -> None:
+        self._request("profile-set", ACK, records.profile_change(number, **change), profile_words(number))
+
+    def profile_del(self, number: int) -> None:
+        self._request("profile-del", ACK, records.profile_change(number), profile_words(number))
+
+    def profile(self, number: int) -> Profile | None:
+        what = profile_words(number)
+        try:
+            return records.decode_profile(self._one("profile-get", records.profile_change(number), what))
+        except GutctlError as error:
+            if error.errno == errno.ENOENT and not isinstance(error, UnsupportedError):
+                return None
+            raise
+
+    def profiles(self) -> list[Profile]:
+        answers = self._request("profile-get", DUMP, [], "profiles")
+        return sorted((records.decode_profile(a) for a in answers), key=lambda p: p.number)
+
+    def subscribe(self) -> None:
+        """Become a member of the group that events are sent to."""
+        self._resolve()
+        if EVENTS not in self._groups:
+            raise GutctlError("the module gutless has no event group", "update the module")
+        try:
+            self._door.join(self._groups[EVENTS])
+        except OSError as error:
+            raise translate("events", KernelRefusal(error.errno or errno.EIO)) from None
+
+    def plain_socket(self) -> socket.socket:
+        """A copy of the socket, for who waits for events."""
+        return self._door.plain_socket()
+
+    def events_in(self, data: bytes) -> list[Event]:
+        """Events in a datagram of the group; may be called in any thread."""
+        now = datetime.now(UTC)
+        events = []
+        for message in self._door.marshal.parse(data):
+            try:
+                kind, action = NOTIFICATIONS[message["cmd"]]
+            except KeyError:
+                continue  # an answer, or an event newer than this version
+            attrs = plain(message)
+            record = records.decode_port(attrs) if kind == "port" else records.decode_profile(attrs)
+            events.append(Event(kind, action, now, record))
+        return events

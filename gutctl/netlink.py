@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one door to the kernel: the family ``gutless``, and rtnetlink's links.
+
+Pure transport, no policy. ``Kernel`` is synchronous, ``AsyncKernel`` has the
+same calls to be awaited. Either works in one network namespace, through one
+thread of its own that stands in it; both may be called from any thread and
+inside a running asyncio loop (``Kernel`` then blocks the loop for the length of
+the call). pyroute2 is not imported before the first Kernel is made.
+
+Every refusal is a ``gutctl.errors.GutctlError`` whose message is what was asked
+for and the kernel's own sentence, whose kind follows the errno, and which keeps
+the errno in ``errno``: EEXIST a ConflictError, EADDRINUSE an InUseError, ENOENT
+and ENODEV a NotFoundError, EPERM a NotPermittedError, EOPNOTSUPP or a family or
+kind that is missing an UnsupportedError. A refused request changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from gutctl._nl import netns as _netns
+from gutctl._nl import proc as _proc
+from gutctl._nl.aio import AsyncKernel
+from gutctl._nl.events import Event, EventStream, Lost
+from gutctl._nl.worker import Worker, in_thread
+from gutctl.model import (
+    Accept,
+    Address,
+    Csum,
+    Format,
+    Info,
+    Link,
+    Network,
+    Origin,
+    Port,
+    PortKey,
+    Profile,
+)
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from gutctl._nl.session import Session
+
+__all__ = ["AsyncKernel", "Event", "EventStream", "Kernel", "Lost"]
+
+T = TypeVar("T")
+
+
+def _shut(worker: Worker, fd: int, holder: list[Session]) -> None:
+    worker.close(lambda: holder[0].close() if holder else None)
+    os.close(fd)
+
+
+class Kernel:
+    """The kernel, as one network namespace sees it.
+
+    Args:
+        netns: a name in /run/netns, a path, a process id (int or decimal
+            string); None: that of the calling thread.
+
+    Raises:
+        NotFoundError: there is no such namespace.
+        NotPermittedError: it may not be entered.
+    """
+
+    def __init__(self, netns: str | int | None = None) -> None:
+        self._prepare(netns)
+        try:
+            self._entered.result()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, netns: str | int | None) -> None:
+        """Start the thread, which enters the namespace and imports pyroute2, and do not wait for it."""
+        fd = _netns.open_netns(netns)
+        what = "network namespace" if netns is None else f"network namespace {netns}"
+        holder: list[Session] = []
+        worker = Worker()
+
+        def enter() -> None:
+            from gutctl._nl.session import Session
+
+            _netns.enter_if_needed(fd, what)
+            holder.append(Session())
+
+        self._fd = fd
+        self._holder = holder
+        self._worker = worker
+        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._finalizer = weakref.finalize(self, _shut, worker, fd, holder)
+        # at the end of the process the system closes everything, and nobody waits for a thread
+        self._finalizer.atexit = False
+        self._entered = worker.submit(enter)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End event streams, close sockets, end the thread. Idempotent."""
+        for stream in list(self._streams):
+            stream.close()
+        self._finalizer()
+
+    def _submit(self, fn: Callable[[Session], T]) -> Future[T]:
+        holder, entered = self._holder, self._entered
+
+        def work() -> T:
+            # it has been tried: jobs run in order
+            entered.result()
+            return fn(holder[0])
+
+        return self._worker.submit(work)
+
+    def _run(self, fn: Callable[[Session], T]) -> T:
+        return self._submit(fn).result()
+
+    # The family
+
+    def info(self) -> Info:
+        """What the loaded module is and allows. Needs no privilege."""
+        return self._run(lambda s: s.gutless.info())
+
+    def port_add(self, port: Port) -> None:
+        """Open a port.
+
+        Raises:
+            ConflictError: a port of that key is there.
+            InUseError: another socket, or a port that overlaps, has the number.
+        """
+        self._run(lambda s: s.gutless.port_add(port))
+
+    def port_set(
+        self,
+        key: PortKey,
+        *,
+        accept: frozenset[Accept] | None = None,
+        fou_protocol: int | None = None,
+        inner: frozenset[int] | None = None,
+        any_source: bool | None = None,
+        add_sources: Iterable[Network] = (),
+        remove_sources: Iterable[Network] = (),
+        replace_sources: Iterable[Network] | None = None,
+        zero_csum6: bool | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        """Change a port while it runs; what is not given stays. All in one step.
+
+        Raises:
+            NotFoundError: no such port, or a prefix to remove is not among its sources.
+        """
+        change = {
+            "accept": accept,
+            "fou_protocol": fou_protocol,
+            "inner": inner,
+            "any_source": any_source,
+            "add_sources": tuple(add_sources),
+            "remove_sources": tuple(remove_sources),
+            "replace_sources": None if replace_sources is None else tuple(replace_sources),
+            "zero_csum6": zero_csum6,
+            "origin": origin,
+        }
+        self._run(lambda s: s.gutless.port_set(key, change))
+
+    def port_del(self, key: PortKey) -> None:
+        """Close a port. NotFoundError when there is none."""
+        self._run(lambda s: s.gutless.port_del(key))
+
+    def port(self, key: PortKey) -> Port | None:
+        """One port with all its sources, None when there is none."""
+        return self._run(lambda s: s.gutless.port(key))
+
+    def ports(self) -> list[Port]:
+        """All ports of the namespace, sorted by key."""
+        return self._run(lambda s: s.gutless.ports())
+
+    def profile_add(self, profile: Profile) -> Profile:
+        """Make a profile and return it as it is, with its number where 0 was asked for.
+
+        Raises:
+            ConflictError: the number is taken.
+        """
+        return self._run(lambda s: s.gutless.profile_add(profile))
+
+    def profile_set(
+        self,
+        number: int,
+        *,
+        format: Format | None = None,
+        csum: Csum | None = None,
+        source_ports: tuple[int, int] | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        """Change a profile while it runs; what is not given stays. NotFoundError when there is none."""
+        change = {"format": format, "csum": csum, "source_ports": source_ports, "origin": origin}
+        self._run(lambda s: s.gutless.profile_set(number, change))
+
+    def profile_del(self, number: int) -> None:
+        """Delete a profile; links that name it drop what they would send. NotFoundError when there is none."""
+        self._run(lambda s: s.gutless.profile_del(number))
+
+    def profile(self, number: int) -> Profile | None:
+        """One profile, None when there is none."""
+        return self._run(lambda s: s.gutless.profile(number))
+
+    def profiles(self) -> list[Profile]:
+        """All profiles of the namespace, by number."""
+        return self._run(lambda s: s.gutless.profiles())
+
+    # rtnetlink
+
+    def links(self) -> list[Link]:
+        """Links of the kinds sit, ipip, ip6tnl, gre, gretap, ip6gre, ip6gretap. Two dumps, however many."""
+        return self._run(lambda s: s.route.links())
+
+    def link(self, name: str) -> Link | None:
+        """A link of whatever kind, None when the name is free."""
+        return self._run(lambda s: s.route.link(name))
+
+    def link_add(self, link: Link) -> None:
+        """Make a tunnel link, down, without addresses (``up`` and ``addresses`` are not looked at).
+
+        Raises:
+            ConflictError: the name is taken, or the kind has such a tunnel.
+            UnsupportedError: the kernel lacks the kind or the encapsulation.
+        """
+        self._run(lambda s: s.route.link_add(link))
+
+    def link_set(
+        self,
+        name: str,
+        *,
+        mtu: int | None = None,
+        up: bool | None = None,
+        alias: str | None = None,
+        netns: str | int | None = None,
+    ) -> None:
+        """Change MTU (octets), state, alias; move it to another namespace (as in the constructor)."""
+        self._run(lambda s: s.route.link_set(name, mtu, up, alias, netns))
+
+    def link_change(self, link: Link) -> None:
+        """Change a tunnel to what the record says in full, with its alias, and its MTU unless None.
+
+        The kernel clears the encapsulation of a running link for a moment, and for good when it
+        refuses the new one: take the link down first.
+        """
+        self._run(lambda s: s.route.link_change(link))
+
+    def link_del(self, name: str) -> None:
+        """Delete a link. NotFoundError when there is none."""
+        self._run(lambda s: s.route.link_del(name))
+
+    def address_add(self, name: str, cidr: str) -> None:
+        """Give a device an address; one of IPv6 without duplicate address detection."""
+        self._run(lambda s: s.route.address_add(name, cidr))
+
+    def address_del(self, name: str, cidr: str) -> None:
+        """Take an address from a device."""
+        self._run(lambda s: s.route.address_del(name, cidr))
+
+    def route_mtu(self, remote: Address, *, mark: int = 0) -> tuple[int, str, Address]:
+        """Path MTU known now (octets), device and source address towards a remote address.
+
+        The MTU is that of the route or of what ICMP has taught, else the device's.
+
+        Raises:
+            NotFoundError: no route.
+        """
+        return self._run(lambda s: s.route.route_mtu(remote, mark))
+
+    def local_addresses(self) -> set[Address]:
+        """All addresses of all devices."""
+        return self._run(lambda s: s.route.local_addresses())
+
+    def device(self, name: str) -> int:
+        """Number of a device. NotFoundError when there is none."""
+        return self._run(lambda s: s.route.device(name))
+
+    def device_name(self, ifindex: int) -> str | None:
+        """Name of a device, None when there is none."""
+        return self._run(lambda s: s.route.device_name(ifindex))
+
+    def netns_of(self, nsid: int) -> str | None:
+        """Name or path of the namespace that has this number here (``Link.link_netnsid``).
+
+        Looks at named ones, that of this process and that of process 1; None when it is none of these.
+        """
+        return self._run(lambda s: s.netns_of(nsid))
+
+    def sysctl(self, path: str) -> str | None:
+        """Value of a sysctl, such as ``net/ipv4/conf/all/rp_filter``, None when there is none."""
+        return self._run(lambda s: _proc.sysctl(path))
+
+    def udp_port_owner(self, family: int, port: int) -> str | None:
+        """``name, pid N`` of the process that holds a UDP port (family 4 or 6), None: nobody or the kernel."""
+        return self._run(lambda s: _proc.udp_port_owner(family, port))
+
+    def in_netns(self, fn: Callable[[], T]) -> T:
+        """Run ``fn`` in a fresh thread that stands in the namespace; it may take its time."""
+        return self._in_netns(fn).result()
+
+    def _in_netns(self, fn: Callable[[], T]) -> Future[T]:
+        # a copy, taken while the original is sure to be open
+        fd = self._worker.run(lambda: os.dup(self._fd))
+
+        def enter_and_run() -> T:
+            try:
+                _netns.enter_if_needed(fd)
+            finally:
+                os.close(fd)
+            return fn()
+
+        return in_thread(enter_and_run)
+
+    def events(self, *, ready: Callable[[], None] | None = None) -> EventStream:
+        """Ports and profiles that are added, changed, deleted from now on, by whomever.
+
+        An iterator that blocks; it ends when it or this Kernel is closed (from another thread), and
+        at a KeyboardInterrupt. It yields ``Lost`` where the kernel had to drop events. Needs
+        CAP_NET_ADMIN.
+
+        Args:
+            ready: called once events are being received.
+        """
+        stream = self._run(lambda s: s.events())
+        self._streams.add(stream)
+        if ready is not None:
+            ready()
+        return stream

@@ -6,6 +6,7 @@
  * UDP header. What passes is given back to IP under the number of its inner
  * protocol; what does not is counted under the reason and freed.
  */
+#include <linux/skbuff.h>
 #include <net/checksum.h>
 #include <net/ip.h>
 #include <net/udp.h>

@@ -60,6 +60,8 @@ static int gl_cow_head(struct sk_buff *skb, unsigned int room)
 
 	if (likely(!skb_header_cloned(skb) && skb_headroom(skb) >= room))
 		return 0;
+	/* what the link will add after us, so that they move only once */
+	room = max_t(unsigned int, room, READ_ONCE(skb->dev->needed_headroom));
 
 	BUILD_BUG_ON(sizeof(struct rcu_head) > sizeof(keep->cb));
 	keep = skb_clone(skb, GFP_ATOMIC);
@@ -180,9 +182,7 @@ static int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
 		     1 + gl_nesting(skb, 0, proto) > GL_NESTING_MAX))
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_RECURSION);
 
-	/* what the link knows it needs, so that the headers move only once */
-	if (unlikely(gl_cow_head(skb, max_t(unsigned int, room,
-					    READ_ONCE(skb->dev->needed_headroom)))))
+	if (unlikely(gl_cow_head(skb, room)))
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_NO_MEMORY);
 	if (unlikely(iptunnel_handle_offloads(skb, tx->csum ?
 					      SKB_GSO_UDP_TUNNEL_CSUM :

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the kernel ring. It runs as root in a virtual machine that is thrown away afterwards: see tests/README.md."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import kernel_log  # noqa: E402
+import modules  # noqa: E402
+from kernel_log import KernelLog  # noqa: E402
+from net import Net  # noqa: E402
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.geteuid() or not Path("/results").is_dir():
+        raise pytest.UsageError("the kernel ring runs in its virtual machine only: make test-kernel T=...")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def needed_modules() -> None:
+    """The kernel's own modules are there."""
+    modules.load_needed()
+
+
+@pytest.fixture(scope="session")
+def whole_log(needed_modules: None) -> Iterator[KernelLog]:
+    """The kernel's log, looked at once more when every test and fixture is done."""
+    log = KernelLog()
+    yield log
+    trouble = kernel_log.bad(log.new())
+    log.close()
+    if trouble:
+        pytest.fail("the kernel complained after the last test:\n" + "\n".join(trouble))
+
+
+@pytest.fixture(autouse=True)
+def watched_log(whole_log: KernelLog, request: pytest.FixtureRequest) -> Iterator[KernelLog]:
+    """Fails a test during which the kernel complained; first among the fixtures, so it looks after all the others."""
+    kernel_log.write(f"test: {request.node.nodeid}")
+    yield whole_log
+    lines = whole_log.new()
+    trouble = kernel_log.bad(lines)
+    if trouble:
+        pytest.fail("the kernel complained:\n" + "\n".join(lines[-80:]), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def gutless(whole_log: KernelLog) -> Iterator[None]:
+    """The module is loaded; after the last test it can be taken out. A test that unloads it loads it again."""
+    if not modules.loaded():
+        modules.load()
+    yield
+    if modules.loaded():
+        modules.unload()
+
+
+@pytest.fixture
+def net(watched_log: KernelLog) -> Iterator[Net]:
+    """Hosts for one test."""
+    made = Net()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def module_net(whole_log: KernelLog) -> Iterator[Net]:
+    """Hosts that all tests of one file share."""
+    made = Net()
+    yield made
+    made.close()

@@ -14,11 +14,11 @@ from typing import Final
 
 from .errors import KernelRefusal
 from .family import AttrSet
+from .tlv import attributes
 
-__all__ = ["DUMP_INTERRUPTED", "attribute_at", "attributes", "refusals"]
+__all__ = ["DUMP_INTERRUPTED", "attribute_at", "refusals"]
 
 _HEADER: Final = struct.Struct("=IHHII")
-_ATTR: Final = struct.Struct("=HH")
 _ERRNO: Final = struct.Struct("=i")
 _U32: Final = struct.Struct("=I")
 
@@ -28,7 +28,6 @@ _NLM_F_DUMP_INTR: Final = 0x10
 _NLM_F_CAPPED: Final = 0x100
 _NLM_F_ACK_TLVS: Final = 0x200
 _MSG, _OFFS, _MISS_TYPE, _MISS_NEST = 1, 2, 5, 6
-_TYPE_MASK: Final = 0x3FFF
 
 DUMP_INTERRUPTED: Final = -1
 """Stands for the flag NLM_F_DUMP_INTR: the tables changed under a dump."""
@@ -36,16 +35,6 @@ DUMP_INTERRUPTED: Final = -1
 
 def _align(length: int) -> int:
     return (length + 3) & ~3
-
-
-def attributes(data: bytes, offset: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Each attribute between two offsets: where it starts, its type, its value's start and end."""
-    while offset + _ATTR.size <= end:
-        length, kind = _ATTR.unpack_from(data, offset)
-        if length < _ATTR.size or offset + length > end:
-            return
-        yield offset, kind & _TYPE_MASK, offset + _ATTR.size, offset + length
-        offset += _align(length)
 
 
 def attribute_at(request: bytes, start: int, where: int, table: AttrSet) -> str | None:

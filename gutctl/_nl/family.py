@@ -10,7 +10,7 @@ imports a netlink library.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = [
@@ -64,6 +64,10 @@ class AttrSet:
 
     name: str
     attrs: tuple[Attr, ...]
+    _numbers: dict[int, Attr] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_numbers", {attr.number: attr for attr in self.attrs})
 
     def __iter__(self) -> Iterator[Attr]:
         return iter(self.attrs)
@@ -76,7 +80,7 @@ class AttrSet:
 
     def number(self, number: int) -> Attr | None:
         """The attribute of that number, None for one that is newer than this table."""
-        return next((a for a in self.attrs if a.number == number), None)
+        return self._numbers.get(number)
 
 
 def _set(name: str, *rows: tuple[str, str] | tuple[str, str, AttrSet]) -> AttrSet:

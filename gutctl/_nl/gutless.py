@@ -26,8 +26,8 @@ from .family import (
     Attr,
     AttrSet,
 )
-from .records import Attrs
 from .sockets import ACK, DUMP, REPLY, Door, genl_class, plain, to_message
+from .tlv import Attrs
 from .words import port_words, profile_words
 
 __all__ = ["Gutless"]

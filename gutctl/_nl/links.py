@@ -15,7 +15,7 @@ from typing import Final
 from gutctl.errors import UsageError
 from gutctl.model import Address, Link
 
-from .extack import attributes
+from .tlv import attributes
 
 __all__ = ["KINDS", "Kind", "Tunnel", "check_name", "decode", "encode"]
 

@@ -29,9 +29,9 @@ from gutctl.model import (
 )
 
 from .family import ACCEPT, CSUM, FEATURE, FORMAT, ORIGIN, PORT_FLAGS, RX, TX, AttrSet
+from .tlv import Attrs
 
 __all__ = [
-    "Attrs",
     "coalesce",
     "decode_info",
     "decode_port",
@@ -43,7 +43,6 @@ __all__ = [
     "profile_request",
 ]
 
-Attrs = list[tuple[str, Any]]
 _E = TypeVar("_E", Accept, Csum, Format, Origin)
 
 

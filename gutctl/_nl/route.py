@@ -17,8 +17,8 @@ from gutctl.model import Address, Link
 from . import links, netns
 from .errors import KernelRefusal, translate
 from .family import Attr, AttrSet
-from .records import Attrs
 from .sockets import ACK, DUMP, REPLY, Door, Message, message_class, plain, to_message
+from .tlv import Attrs
 
 __all__ = ["Route"]
 

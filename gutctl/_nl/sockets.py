@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from pyroute2.netlink.nlsocket import Marshal, NetlinkSocket
 from .errors import KernelRefusal
 from .extack import DUMP_INTERRUPTED, refusals
 from .family import AttrSet
-from .records import Attrs
+from .tlv import Attrs, decode
 
 __all__ = ["ACK", "DUMP", "REPLY", "Door", "genl_class", "message_class", "plain", "to_message"]
 
@@ -69,14 +70,19 @@ def _body(table: AttrSet, prefix: str) -> dict[str, Any]:
     return body
 
 
+def _top(table: AttrSet, family_header: int) -> dict[str, Any]:
+    return {**_body(table, "nest"), "table": table, "table_offset": family_header}
+
+
 def genl_class(table: AttrSet) -> type[Any]:
     """A message of a generic netlink family with these attributes."""
-    return type(f"gutless_{table.name}", (genlmsg,), _body(table, "nest"))
+    return type(f"gutless_{table.name}", (genlmsg,), _top(table, 4))
 
 
 def message_class(table: AttrSet, fields: tuple[tuple[str, str], ...]) -> type[Any]:
     """A message of any other family: the fields of its header, then these attributes."""
-    return type(f"route_{table.name}", (nlmsg,), {"fields": fields, **_body(table, "nest")})
+    size = struct.calcsize("=" + "".join(form for _, form in fields))
+    return type(f"route_{table.name}", (nlmsg,), {"fields": fields, **_top(table, size)})
 
 
 def _nested(value: Any) -> Any:
@@ -93,21 +99,9 @@ def to_message(kind: type[Any], attrs: Iterable[tuple[str, Any]], **fields: int)
 
 
 def plain(message: Message) -> Attrs:
-    """The attributes of a message, or of a nest, without those that the table does not know."""
-    attrs: Attrs = []
-    known = type(message).nla_map
-    names = {row[1]: row[2] for row in known}
-    for cell in message["attrs"]:
-        name, value = cell[0], cell[1]
-        kind = names.get(name)
-        if kind is None or kind == "none":
-            continue
-        if isinstance(value, nla):
-            value = plain(value)
-        elif kind == "cdata":
-            value = bytes(value)
-        attrs.append((name, value))
-    return attrs
+    """The attributes of an answer, without those that its table does not know."""
+    start = message.offset + 16 + message.table_offset
+    return decode(message.table, message.data, start, message.offset + message.length)
 
 
 class _Listener(Marshal):  # type: ignore[misc]

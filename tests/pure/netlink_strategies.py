@@ -12,6 +12,7 @@ from gutctl._nl.family import RX, TX, AttrSet
 from gutctl._nl.links import KINDS
 from gutctl.model import (
     Accept,
+    Address,
     Csum,
     Format,
     Link,
@@ -36,6 +37,10 @@ def v6() -> st.SearchStrategy[IPv6Address]:
     return st.integers(1, 2**128 - 1).map(IPv6Address)
 
 
+def addresses(family: int) -> st.SearchStrategy[Address]:
+    return v4() if family == 4 else v6()
+
+
 @st.composite
 def networks(draw: st.DrawFn, family: int) -> Network:
     if family == 4:
@@ -53,7 +58,7 @@ def stats(draw: st.DrawFn, table: AttrSet) -> Stats:
 @st.composite
 def keys(draw: st.DrawFn) -> PortKey:
     family = draw(st.sampled_from([4, 6]))
-    local = draw(st.none() | (v4() if family == 4 else v6()))
+    local = draw(st.none() | addresses(family))
     return PortKey(family, draw(U16), local, draw(st.integers(0, 2**31 - 1)) if local else 0)
 
 
@@ -92,7 +97,7 @@ def profiles(draw: st.DrawFn) -> Profile:
 def tunnels(draw: st.DrawFn) -> Link:
     """A link with what IFLA_INFO_DATA can say of it."""
     kind = KINDS[draw(st.sampled_from(sorted(KINDS)))]
-    address = v4() if kind.family == 4 else v6()
+    address = addresses(kind.family)
     octet = st.integers(0, 255)
     return Link(
         name="west",

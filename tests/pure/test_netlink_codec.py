@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from gutctl._nl import links, records
 from gutctl._nl.family import CMD, INFO, PORT, PROFILE, RX, TX, AttrSet
 from gutctl._nl.gutless import _CLASSES, _TABLE_OF_COMMAND
-from gutctl._nl.records import Attrs
 from gutctl._nl.sockets import plain, to_message
+from gutctl._nl.tlv import Attrs
 from gutctl.errors import GutctlError, UsageError
 from gutctl.model import (
     Accept,
@@ -219,7 +219,7 @@ def test_a_key_that_is_none(key: PortKey, words: str) -> None:
 def test_a_link_that_is_none(
     kind: str, local: Address | None, remote: Address, changes: dict[str, int], words: str
 ) -> None:
-    fields = {"encap_type": 4, "encap_flags": 0, "encap_sport": 0, "encap_dport": 6080, **changes}
+    fields: dict[str, Any] = {"encap_type": 4, "encap_flags": 0, "encap_sport": 0, "encap_dport": 6080, **changes}
     with pytest.raises(UsageError, match=words):
         links.encode(Link("west", kind, local, remote, **fields))
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gutctl._nl import records
-from gutctl._nl.records import Attrs
+from gutctl._nl.tlv import Attrs
 from gutctl.model import Port, PortKey
 
 

@@ -6,6 +6,7 @@
  * and what is between it and the packet, in front; they add the outer IP header.
  */
 #include <linux/rcupdate.h>
+#include <net/dst_cache.h>
 #include <net/ip6_checksum.h>
 #include <net/ip6_tunnel.h>
 #include <net/ip_tunnels.h>
@@ -211,18 +212,32 @@ static struct udphdr *gl_push_udp(struct sk_buff *skb, __be16 sport,
 	return uh;
 }
 
+/* The link whose own structure we are handed, which is so most often. */
+static struct ip_tunnel *gl_tx_link4(const struct sk_buff *skb,
+				     const struct ip_tunnel_encap *e)
+{
+	struct ip_tunnel *t = netdev_priv(skb->dev);
+
+	return e == &t->encap ? t : NULL;
+}
+
 /*
  * ip_tunnel_xmit() looks up its route after us; until then a link without a
- * local address has no source for the checksum to cover. It will find the same.
+ * local address has no source for the checksum to cover. It will find the same,
+ * most often in the link's cache.
  */
-static int gl_source_addr4(struct net *net, struct flowi4 *fl4)
+static int gl_source_addr4(struct net *net, struct ip_tunnel *t,
+			   struct flowi4 *fl4)
 {
 	struct flowi4 fl = *fl4;
-	struct rtable *rt;
+	struct rtable *rt = NULL;
 
 	if (likely(fl4->saddr))
 		return 0;
-	rt = ip_route_output_key(net, &fl);
+	if (t && t->parms.iph.daddr)
+		rt = dst_cache_get_ip4(&t->dst_cache, &fl.saddr);
+	if (!rt)
+		rt = ip_route_output_key(net, &fl);
 	if (IS_ERR(rt))
 		return PTR_ERR(rt);
 	ip_rt_put(rt);
@@ -230,23 +245,13 @@ static int gl_source_addr4(struct net *net, struct flowi4 *fl4)
 	return 0;
 }
 
-/*
- * A link sends from the namespace it was made in, wherever its device is now.
- * The structure we are handed is most often the one inside the link.
- */
-static struct net *gl_tx_net4(const struct sk_buff *skb,
-			      const struct ip_tunnel_encap *e)
-{
-	struct ip_tunnel *t = netdev_priv(skb->dev);
-
-	return e == &t->encap ? t->net : dev_net(skb->dev);
-}
-
 static int gl_build4(struct sk_buff *skb, struct ip_tunnel_encap *e,
 		     u8 *protocol, struct flowi4 *fl4, bool header)
 {
+	struct ip_tunnel *t = gl_tx_link4(skb, e);
 	struct gl_tx out = {
-		.net = gl_tx_net4(skb, e),
+		/* where the link was made, wherever its device is now */
+		.net = t ? t->net : dev_net(skb->dev),
 		.header = header,
 	};
 	int err;
@@ -255,7 +260,7 @@ static int gl_build4(struct sk_buff *skb, struct ip_tunnel_encap *e,
 	if (err)
 		return err;
 	if (out.csum) {
-		err = gl_source_addr4(out.net, fl4);
+		err = gl_source_addr4(out.net, t, fl4);
 		if (err)
 			return err;
 	}
@@ -292,6 +297,7 @@ static const struct ip_tunnel_encap_ops gl_ops4_header = {
 };
 
 #if IS_ENABLED(CONFIG_IPV6)
+/* Where the link was made, wherever its device is now */
 static struct net *gl_tx_net6(const struct sk_buff *skb,
 			      const struct ip_tunnel_encap *e)
 {

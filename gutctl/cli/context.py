@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every command has: the global options, and the kernel's doors, opened when needed.
+
+Tests hand in a session with a world of their own: ``main(args, obj=Session(...))``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from gutctl.checks import link_name
+
+if TYPE_CHECKING:
+    from gutctl.door import Netns
+    from gutctl.world import World
+
+__all__ = ["Checked", "Session", "changing", "common", "pass_session"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _open_world(netns: Netns) -> World:
+    from gutctl.world import World
+
+    return World(netns)
+
+
+class Session:
+    """One run of the tool."""
+
+    def __init__(self, open_world: Callable[[Netns], World] = _open_world) -> None:
+        self.netns: str | None = None
+        self.json = False
+        self.verbose = False
+        self.check = False
+        self.diff = False
+        self._open_world = open_world
+        self._world: World | None = None
+
+    @property
+    def world(self) -> World:
+        """The namespaces, with the one given as ``--netns`` as ``here``."""
+        if self._world is None:
+            self._world = self._open_world(self.netns)
+        return self._world
+
+    def command(self, noun: str) -> str:
+        """``gutctl tunnel`` as the user has to say it, for hints."""
+        return " ".join(["gutctl", *(["-n", self.netns] if self.netns else []), noun])
+
+    def close(self) -> None:
+        """Close the kernel's doors."""
+        if self._world is not None:
+            self._world.close()
+            self._world = None
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+class Checked(click.ParamType):
+    """A parameter that a function of :mod:`gutctl.checks` turns into a value."""
+
+    def __init__(self, name: str, convert: Callable[[str], Any]) -> None:
+        self.name = name
+        self._convert = convert
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """The value; raises gutctl's own UsageError, which has a hint."""
+        return self._convert(value) if isinstance(value, str) else value
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Options before and after the verb mean the same: the last one given counts."""
+    if value in (None, False) or ctx.resilient_parsing:
+        return
+    setattr(ctx.ensure_object(Session), str(param.name), value)
+
+
+def _flag(*words: str, help: str) -> Callable[[F], F]:
+    return click.option(
+        *words, is_flag=True, expose_value=False, callback=_remember, help=help
+    )
+
+
+def common(function: F) -> F:
+    """-n, --json, -v: taken by every command."""
+    function = _flag("-v", "--verbose", help="Print the equivalent ip commands on stderr.")(function)
+    function = _flag("--json", help="Print one JSON record instead of text.")(function)
+    return click.option(
+        "-n",
+        "--netns",
+        metavar="NETNS",
+        expose_value=False,
+        callback=_remember,
+        help="Work in this network namespace: a name, a path or a process id.",
+    )(function)
+
+
+def changing(function: F) -> F:
+    """--check and --diff: taken by every command that changes something."""
+    function = _flag("--diff", help="Print what changes, as lines with +, - and ~.")(function)
+    function = _flag(
+        "--check", help="Change nothing; exit with 8 when something would be changed."
+    )(function)
+    return common(function)
+
+
+NAME = Checked("NAME", link_name)
+"""The name of a tunnel's device."""

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tunnel's record as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gutctl.cli.output import drops, fields, octets
+from gutctl.model import DEFAULT_SOURCE_PORTS
+from gutctl.planners.words import endpoint, range_word
+from gutctl.records import Record
+
+__all__ = ["list_rows", "result_lines", "show_lines"]
+
+
+def _near(record: Record) -> str:
+    return endpoint(record["source"], record["port"])
+
+
+def _far(record: Record) -> str:
+    return endpoint(record["remote"], record["peer_port"])
+
+
+def _sport(record: Record) -> str:
+    low, high = record["source_ports"]
+    return range_word((low, high))
+
+
+def result_lines(record: Record) -> list[str]:
+    """After add and set: the tunnel, and the port it receives on."""
+    form = record["format"] + ("" if record["inner"] == "any" else f" {record['inner']}")
+    words = [f"format {form}", f"csum {record['csum']}"]
+    if tuple(record["source_ports"]) != DEFAULT_SOURCE_PORTS:
+        words.append(f"sport {_sport(record)}")
+    words += [f"mtu {record['mtu']}", "up" if record["up"] else "down"]
+    lines = [f"{record['name']}: {_near(record)} -> {_far(record)}, {', '.join(words)}"]
+    port = record["receiver"]
+    if port is not None:
+        lines.append(f"  {port['name']} accepts {accept(port)} from {who(port)}")
+    return lines
+
+
+def accept(port: Record) -> str:
+    """``gue0 bare gutless`` or ``fou:4``."""
+    return " ".join(
+        f"fou:{port['fou_protocol']}" if form == "fou" else str(form) for form in port["accept"]
+    )
+
+
+def who(port: Record) -> str:
+    """Whom a port lets in."""
+    if port["any_source"]:
+        return "any source"
+    return ", ".join(map(bare, port["sources"])) or "nobody"
+
+
+def bare(prefix: str) -> str:
+    """A prefix; a host without its length."""
+    host, _, length = prefix.partition("/")
+    return host if length == ("128" if ":" in host else "32") else prefix
+
+
+def show_lines(record: Record) -> list[str]:
+    """``tunnel show``: a field a line."""
+    stats = record["stats"] or {}
+    pairs = [
+        ("name", record["name"]),
+        ("mode", record["mode"]),
+        ("format", record["format"]),
+        ("inner", record["inner"]),
+        ("local", _near(record) + ("" if record["local"] else " (by route)")),
+        ("remote", _far(record)),
+        ("source ports", _sport(record)),
+        ("csum", record["csum"]),
+        ("mtu", f"{record['mtu']}" + (" (given)" if record["mtu_fixed"] else "")),
+        ("ttl", str(record["ttl"])),
+        ("tos", str(record["tos"])),
+        ("addresses", " ".join(record["addresses"]) or "none"),
+        ("state", "up" if record["up"] else "down"),
+        ("allows", "any source" if record["any_source"] else _prefixes(record["sources"])),
+        ("profile", str(record["profile"] or "none")),
+        ("link kind", str(record["kind"])),
+        ("received", f"{stats.get('rx_packets', 0)} packets, {stats.get('rx_octets', 0)} octets"),
+        ("sent", f"{stats.get('tx_packets', 0)} packets, {stats.get('tx_octets', 0)} octets"),
+        ("not sent", f"{stats.get('tx_dropped', 0)} packets"),
+    ]
+    port = record["receiver"]
+    if port is not None:
+        pairs.append(("receives on", f"{port['name']}: {accept(port)} from {who(port)}"))
+        pairs.append(("port drops", drops(port["stats"]["drops"])))
+    pairs += [("note", text) for text in record["notes"]]
+    return fields(pairs)
+
+
+def _prefixes(prefixes: Sequence[str]) -> str:
+    return ", ".join(map(bare, prefixes)) or "nothing of its own"
+
+
+def list_rows(records: Sequence[Record], *, stats: bool) -> list[list[str]]:
+    """``tunnel list``: a head, a row a tunnel."""
+    head = ["NAME", "MODE", "FORMAT", "LOCAL", "REMOTE", "MTU", "STATE"]
+    if stats:
+        head += ["RX pkts/octets", "TX pkts/octets", "DROPS"]
+    rows = [head]
+    for record in records:
+        row = [
+            record["name"],
+            record["mode"],
+            record["format"],
+            _near(record),
+            _far(record),
+            str(record["mtu"]),
+            "up" if record["up"] else "down",
+        ]
+        if stats:
+            row += _counters(record)
+        rows.append(row)
+    return rows
+
+
+def _counters(record: Record) -> list[str]:
+    stats = record["stats"]
+    lost = dict(record["port_drops"])
+    if stats["tx_dropped"]:
+        lost["tx"] = stats["tx_dropped"]
+    return [
+        f"{stats['rx_packets']} / {octets(stats['rx_octets'])}",
+        f"{stats['tx_packets']} / {octets(stats['tx_octets'])}",
+        drops(lost),
+    ]

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same in words of iproute2, for ``-v``.
+
+iproute2 has no word for the encapsulation types of the gutless module; the nearest
+is that of the in-tree one, whose packets are the same on the wire.
+"""
+
+from __future__ import annotations
+
+from gutctl.door import Netns
+from gutctl.model import Link
+from gutctl.tunnel import FLAG_CSUM, FLAG_CSUM6, Tunnel
+
+__all__ = ["ip", "link_add", "link_change"]
+
+
+def ip(netns: Netns, *words: object) -> str:
+    """An ``ip`` command, in a namespace if one is named."""
+    where = ["-n", str(netns)] if netns is not None else []
+    return " ".join(["ip", *where, *map(str, words)])
+
+
+def _words(tunnel: Tunnel, link: Link) -> list[str]:
+    words = ["type", link.kind]
+    names = {0: "any", 4: "ipip" if link.kind == "sit" else "ipip6", 41: "ip6ip6"}
+    if link.kind == "sit":
+        names[41] = "ip6ip"
+    if link.kind != "ipip":
+        words += ["mode", names.get(link.protocol, str(link.protocol))]
+    words += ["remote", str(link.remote)]
+    if link.local is not None:
+        words += ["local", str(link.local)]
+    word, inherited = ("ttl", "inherit") if tunnel.family == 4 else ("hoplimit", "inherit")
+    words += [word, str(link.ttl) if link.ttl else inherited]
+    if link.tos:
+        words += ["tos" if tunnel.family == 4 else "tclass", "inherit" if link.tos == 1 else str(link.tos)]
+    if tunnel.family == 6:
+        words += ["encaplimit", "none"]
+    words += ["encap", "gue" if tunnel.header else "fou"]
+    words += ["encap-sport", str(link.encap_sport or "auto"), "encap-dport", str(link.encap_dport)]
+    if link.encap_flags & FLAG_CSUM:
+        words.append("encap-csum")
+    if link.encap_flags & FLAG_CSUM6:
+        words.append("encap-csum6")
+    return words
+
+
+def _remark(link: Link) -> str:
+    return f"  # nearest: the in-tree module's word; here encap type {link.encap_type}"
+
+
+def link_add(netns: Netns, tunnel: Tunnel, link: Link) -> tuple[str, ...]:
+    """``ip link add``."""
+    mtu = ["mtu", link.mtu] if link.mtu else []
+    lines = [ip(netns, "link", "add", link.name, *mtu, *_words(tunnel, link)) + _remark(link)]
+    if link.alias:
+        lines.append(ip(netns, "link", "set", link.name, "alias", f"'{link.alias}'"))
+    return tuple(lines)
+
+
+def link_change(netns: Netns, tunnel: Tunnel, link: Link) -> tuple[str, ...]:
+    """``ip link change``."""
+    return (ip(netns, "link", "change", link.name, *_words(tunnel, link)) + _remark(link),)

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``port add``, ``port set`` and ``port del``.
+
+A port made by ``port add`` is the administrator's: tunnels add their peers to it and
+take them away again, and leave everything else alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gutctl.door import Door
+from gutctl.errors import ConflictError, InUseError, NotFoundError, UsageError
+from gutctl.model import Accept, Network, Origin, Port, PortKey
+from gutctl.plan import Difference, Plan, Step, Verdict, conflict
+from gutctl.planners.sharing import no_foreign_socket, open_port, port_command, users, who
+from gutctl.planners.words import accept_word, port_name, prefix_list, protocol_list
+from gutctl.tunnel import Tunnel
+from gutctl.world import State, World
+
+__all__ = ["PortChange", "plan_port_add", "plan_port_del", "plan_port_set"]
+
+
+def _tunnels(world: World, state: State, port: Port) -> list[Tunnel]:
+    return users(port, state.ports, [seen.tunnel for seen in world.sending(world.here)])
+
+
+def _get(state: State, key: PortKey) -> Port | None:
+    return next((port for port in state.ports if port.key == key), None)
+
+
+def options(key: PortKey, device: str | None = None) -> str:
+    """The words that name a port on the command line, for hints."""
+    words = [str(key.port)]
+    if key.local is not None:
+        words.append(f"--local {key.local}")
+    elif key.family == 6:
+        words.append("-6")
+    if device:
+        words.append(f"--dev {device}")
+    return " ".join(words)
+
+
+def plan_port_add(world: World, wanted: Port, command: str = "gutctl port") -> tuple[Plan, Port]:
+    """The plan, and the port as it will be.
+
+    Raises ConflictError where it is there and differs, InUseError where a
+    program's socket has it.
+    """
+    state = world.state(world.here)
+    now = _get(state, wanted.key)
+    name = port_name(wanted)
+    kernel = world.door
+    if now is None:
+        no_foreign_socket(kernel, wanted.key)
+        plan = Plan(name, Verdict.ADDED, [open_port(kernel, wanted)])
+        plan.diff.append(f"+ {name}  from {who(wanted)}")
+        return plan, wanted
+    tunnels = _tunnels(world, state, now)
+    by_tunnels = frozenset[Network]().union(*(tunnel.sources for tunnel in tunnels))
+    own = replace(now, sources=now.sources - by_tunnels)
+    if any(tunnel.any_source for tunnel in tunnels):
+        own = replace(own, any_source=False)
+    if now.origin is Origin.TUNNEL:
+        return _claim(kernel, now, own, wanted, tunnels)
+    # an administrator's prefix that a tunnel brought first is as good
+    own = replace(own, sources=own.sources | (wanted.sources & now.sources))
+    found = _differences(own, wanted)
+    if found:
+        raise conflict(
+            name, found, f"{command} set {options(wanted.key)}", f"{command} del {options(wanted.key)}"
+        )
+    return Plan(name, Verdict.UNCHANGED), now
+
+
+def _claim(
+    kernel: Door, now: Port, own: Port, wanted: Port, tunnels: list[Tunnel]
+) -> tuple[Plan, Port]:
+    """A tunnel's port becomes the administrator's: it stays when the tunnels go."""
+    if not wanted.any_source:
+        own = replace(own, sources=wanted.sources)
+    found = _differences(replace(own, any_source=wanted.any_source), wanted)
+    if found:
+        raise ConflictError(
+            f"{port_name(now)} was opened for tunnels"
+            f" ({', '.join(sorted(tunnel.name for tunnel in tunnels)) or 'gone'}) and differs: "
+            + ", ".join(map(str, found)),
+            f"gutctl port set {options(now.key)}, or delete the tunnels first",
+        )
+    after = replace(
+        now,
+        origin=Origin.ADMIN,
+        any_source=now.any_source or wanted.any_source,
+        sources=now.sources | wanted.sources,
+    )
+    plan = Plan(port_name(now), Verdict.CHANGED, [_set_step(kernel, now, after)])
+    plan.diff = [f"~ {port_name(now)}  origin tunnel -> admin"]
+    return plan, after
+
+
+def _differences(now: Port, wanted: Port) -> list[Difference]:
+    found = []
+
+    def see(name: str, is_: str, want: str, option: str | None) -> None:
+        if is_ != want:
+            found.append(Difference(name, is_, want, option))
+
+    accept = accept_word(wanted.accept, wanted.fou_protocol)
+    same_class = (Accept.FOU in now.accept) == (Accept.FOU in wanted.accept)
+    fixed = same_class and now.fou_protocol == wanted.fou_protocol
+    see(
+        "accept",
+        accept_word(now.accept, now.fou_protocol),
+        accept,
+        f"--accept {accept}" if fixed else None,
+    )
+    inner = protocol_list(wanted.inner)
+    see("inner", protocol_list(now.inner), inner, f"--inner {inner}")
+    if now.any_source != wanted.any_source:
+        see("from", who(now), who(wanted), "--any-source" if wanted.any_source else _from(wanted))
+    elif not wanted.any_source:
+        see("from", prefix_list(now.sources), prefix_list(wanted.sources), _from(wanted))
+    see(
+        "zero-csum6",
+        "yes" if now.zero_csum6 else "no",
+        "yes" if wanted.zero_csum6 else "no",
+        "--zero-csum6" if wanted.zero_csum6 else "--no-zero-csum6",
+    )
+    return found
+
+
+def _from(port: Port) -> str:
+    return " ".join(f"--from {prefix}" for prefix in sorted(map(str, port.sources)))
+
+
+@dataclass(frozen=True, slots=True)
+class PortChange:
+    """What ``port set`` was asked."""
+
+    key: PortKey
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """accept, fou_protocol, inner, any_source, zero_csum6: fields of Port."""
+    add: frozenset[Network] = frozenset()
+    remove: frozenset[Network] = frozenset()
+    replace_all: frozenset[Network] | None = None
+
+
+def plan_port_set(world: World, change: PortChange) -> tuple[Plan, Port]:
+    """The plan, and the port as it will be. Prefixes that are gone already stay gone."""
+    state = world.state(world.here)
+    now = _get(state, change.key)
+    if now is None:
+        raise NotFoundError(f"there is no {port_name(change.key)}", "gutctl port list")
+    after = replace(now, **change.settings)
+    sources = now.sources if change.replace_all is None else change.replace_all
+    after = replace(after, sources=(sources - change.remove) | change.add)
+    _check_format(now, after)
+    if not after.any_source and not after.sources:
+        raise ConflictError(
+            f"nobody could send to {port_name(now)} any more",
+            f"gutctl port del {options(now.key)}, or leave a prefix",
+        )
+    plan = Plan(port_name(now), Verdict.UNCHANGED)
+    if after == now:
+        return plan, now
+    plan.verdict = Verdict.CHANGED
+    plan.steps.append(_set_step(world.door, now, after))
+    plan.diff = [
+        f"~ {port_name(now)}  {found.name} {found.now} -> {found.asked}"
+        for found in _differences(now, after)
+    ]
+    lost = now.sources - after.sources
+    for tunnel in _tunnels(world, state, now) if lost and not after.any_source else []:
+        if tunnel.sources & lost:
+            plan.notes.append(
+                f"tunnel {tunnel.name} needed {prefix_list(tunnel.sources & lost)} on it"
+            )
+    return plan, after
+
+
+def _check_format(now: Port, after: Port) -> None:
+    if (Accept.FOU in now.accept) != (Accept.FOU in after.accept) or (
+        now.fou_protocol != after.fou_protocol
+    ):
+        raise UsageError(
+            f"{port_name(now)} accepts {accept_word(now.accept, now.fou_protocol)}: a port stays"
+            " FOU of its protocol, or stays other",
+            f"gutctl port del {options(now.key)}, then port add",
+        )
+    if after.fou_protocol is not None and after.fou_protocol not in after.inner:
+        raise UsageError(f"--inner: a FOU port's protocol, {after.fou_protocol}, is its inner one")
+
+
+def _set_step(kernel: Door, now: Port, after: Port) -> Step:
+    def request(old: Port, new: Port) -> None:
+        settings: dict[str, Any] = {
+            name: getattr(new, name)
+            for name in ("accept", "inner", "any_source", "zero_csum6", "origin")
+            if getattr(old, name) != getattr(new, name)
+        }
+        kernel.port_set(
+            now.key,
+            add_sources=sorted(new.sources - old.sources, key=str),
+            remove_sources=sorted(old.sources - new.sources, key=str),
+            **settings,
+        )
+
+    return Step(
+        f"change {port_name(now)}",
+        lambda: request(now, after),
+        lambda: request(after, now),
+        (f"# change {port_name(now)}: no ip equivalent",),
+    )
+
+
+def plan_port_del(
+    world: World, key: PortKey, *, must_exist: bool = False, force: bool = False
+) -> Plan:
+    """The plan. Raises InUseError where tunnels receive on it, unless ``force``."""
+    state = world.state(world.here)
+    now = _get(state, key)
+    name = port_name(key)
+    if now is None:
+        if must_exist:
+            raise NotFoundError(f"there is no {name}", "gutctl port list")
+        return Plan(name, Verdict.ABSENT)
+    tunnels = _tunnels(world, state, now)
+    if tunnels and not force:
+        raise InUseError(
+            f"{name} is what {', '.join(sorted(tunnel.name for tunnel in tunnels))} receives on",
+            "delete the tunnel, or give --force",
+        )
+    kernel = world.door
+    step = Step(
+        f"close {name}",
+        lambda: kernel.port_del(key),
+        lambda: kernel.port_add(now),
+        port_command(now, "del"),
+    )
+    return Plan(name, Verdict.DELETED, [step], [f"- {name}"])

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``profile add``, ``profile set`` and ``profile del``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gutctl.errors import InUseError, NotFoundError
+from gutctl.model import Origin, Profile
+from gutctl.plan import Difference, Plan, Step, Verdict, conflict
+from gutctl.planners.words import range_word
+from gutctl.world import World
+
+__all__ = ["plan_profile_add", "plan_profile_del", "plan_profile_set"]
+
+
+def _content(profile: Profile) -> tuple[object, ...]:
+    return profile.format, profile.csum, profile.source_ports
+
+
+def _text(profile: Profile) -> str:
+    return (
+        f"format {profile.format}, csum {profile.csum}, sport {range_word(profile.source_ports)}"
+    )
+
+
+def plan_profile_add(
+    world: World, wanted: Profile, command: str = "gutctl profile"
+) -> tuple[Plan, list[Profile]]:
+    """The plan, and a list that holds the profile with its number once that is known.
+
+    Number 0: one of this content that an administrator made is as good as a new
+    one. Raises ConflictError where the number is there and differs.
+    """
+    profiles = world.state(world.here).profiles
+    if wanted.number:
+        now = next((p for p in profiles if p.number == wanted.number), None)
+    else:
+        mine = [p for p in profiles if p.origin is Origin.ADMIN]
+        now = next((p for p in mine if _content(p) == _content(wanted)), None)
+    kernel = world.door
+    if now is not None:
+        found = _differences(now, wanted)
+        if found:
+            name = f"profile {now.number}"
+            raise conflict(name, found, f"{command} set {now.number}", f"{command} del {now.number}")
+        if now.origin is Origin.TUNNEL:
+            return _claim(world, now)
+        return Plan(f"profile {now.number}", Verdict.UNCHANGED), [now]
+    name = f"profile {wanted.number}" if wanted.number else "profile"
+    result = [wanted]
+
+    def do() -> None:
+        result[0] = kernel.profile_add(wanted)
+
+    step = Step(
+        f"add {name}: {_text(wanted)}",
+        do,
+        lambda: kernel.profile_del(result[0].number),
+        (f"# add {name}: no ip equivalent",),
+    )
+    return Plan(name, Verdict.ADDED, [step], [f"+ {name}  {_text(wanted)}"]), result
+
+
+def _claim(world: World, now: Profile) -> tuple[Plan, list[Profile]]:
+    """A tunnel's profile becomes the administrator's: it stays when the tunnel goes."""
+    plan, after = _set(world, now, {"origin": Origin.ADMIN})
+    plan.diff = [f"~ profile {now.number}  origin tunnel -> admin"]
+    return plan, [after]
+
+
+def _differences(now: Profile, wanted: Profile) -> list[Difference]:
+    found = []
+    sport = range_word(wanted.source_ports)
+    for name, is_, want, option in (
+        ("format", now.format, wanted.format, f"--format {wanted.format}"),
+        ("csum", now.csum, wanted.csum, f"--csum {wanted.csum}"),
+        ("sport", range_word(now.source_ports), sport, f"--sport {sport}"),
+    ):
+        if is_ != want:
+            found.append(Difference(name, str(is_), str(want), option))
+    return found
+
+
+def _set(world: World, now: Profile, changes: Mapping[str, Any]) -> tuple[Plan, Profile]:
+    kernel = world.door
+    after = replace(now, **changes)
+    name = f"profile {now.number}"
+    plan = Plan(name, Verdict.UNCHANGED)
+    different = {key: value for key, value in changes.items() if getattr(now, key) != value}
+    if not different:
+        return plan, now
+    back = {key: getattr(now, key) for key in different}
+    plan.verdict = Verdict.CHANGED
+    plan.steps.append(
+        Step(
+            f"change {name}",
+            lambda: kernel.profile_set(now.number, **different),
+            lambda: kernel.profile_set(now.number, **back),
+            (f"# change {name}: no ip equivalent",),
+        )
+    )
+    plan.diff = [f"~ {name}  {d.name} {d.now} -> {d.asked}" for d in _differences(now, after)]
+    return plan, after
+
+
+def plan_profile_set(
+    world: World, number: int, changes: Mapping[str, Any]
+) -> tuple[Plan, Profile]:
+    """The plan, and the profile as it will be. Raises NotFoundError."""
+    now = next((p for p in world.state(world.here).profiles if p.number == number), None)
+    if now is None:
+        raise NotFoundError(f"there is no profile {number}", "gutctl profile list")
+    plan, after = _set(world, now, changes)
+    if plan.pending:
+        names = _users(world, number)
+        if names and "format" in changes:
+            plan.notes.append(f"{', '.join(names)} sends with it: what it can send has changed")
+    return plan, after
+
+
+def _users(world: World, number: int) -> list[str]:
+    return sorted(
+        seen.tunnel.name for seen in world.sending(world.here) if seen.tunnel.profile == number
+    )
+
+
+def plan_profile_del(
+    world: World, number: int, *, must_exist: bool = False, force: bool = False
+) -> Plan:
+    """The plan. Raises InUseError where a tunnel sends with it, unless ``force``."""
+    now = next((p for p in world.state(world.here).profiles if p.number == number), None)
+    name = f"profile {number}"
+    if now is None:
+        if must_exist:
+            raise NotFoundError(f"there is no {name}", "gutctl profile list")
+        return Plan(name, Verdict.ABSENT)
+    names = _users(world, number)
+    if names and not force:
+        raise InUseError(
+            f"{name} is what {', '.join(names)} sends with; without it nothing is sent",
+            "delete the tunnel, or give --force",
+        )
+    kernel = world.door
+    step = Step(
+        f"delete {name}",
+        lambda: kernel.profile_del(number),
+        lambda: _put_back(world, now),
+        (f"# delete {name}: no ip equivalent",),
+    )
+    return Plan(name, Verdict.DELETED, [step], [f"- {name}"])
+
+
+def _put_back(world: World, profile: Profile) -> None:
+    world.door.profile_add(profile)

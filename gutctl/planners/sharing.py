@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tunnels share in their namespace: a receiving port, a profile.
+
+A tunnel answers for the prefixes that it, or another tunnel before it, brought to
+its port; for what an administrator allowed it does not. So taking a tunnel away
+takes from the port just what no other tunnel needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gutctl.door import Door
+from gutctl.errors import ConflictError, InUseError
+from gutctl.model import DEFAULT_INNER, Accept, Address, Csum, Origin, Port, PortKey, Profile
+from gutctl.plan import Step
+from gutctl.planners.words import accept_word, port_name, prefix_list, range_word
+from gutctl.tunnel import Tunnel
+
+__all__ = [
+    "Share",
+    "acquire",
+    "find_port",
+    "no_foreign_socket",
+    "open_port",
+    "profile_for",
+    "release",
+    "release_profile",
+    "users",
+]
+
+
+@dataclass(slots=True)
+class Share:
+    """Steps at the port, and the tunnel with what it now answers for."""
+
+    tunnel: Tunnel
+    steps: list[Step] = field(default_factory=list)
+    diff: list[str] = field(default_factory=list)
+    port: Port | None = None
+    """The port as it will be."""
+
+
+def find_port(
+    ports: Iterable[Port], family: int, number: int, local: Address | None
+) -> Port | None:
+    """The port that takes a tunnel's packets: on any address, else on its local one."""
+    fitting = [p for p in ports if (p.key.family, p.key.port) == (family, number)]
+    for port in fitting:
+        if port.key.local is None:
+            return port
+    return next((p for p in fitting if local is not None and p.key.local == local), None)
+
+
+def users(port: Port, ports: Iterable[Port], tunnels: Iterable[Tunnel]) -> list[Tunnel]:
+    """The tunnels whose receiving port this is."""
+    ports = list(ports)
+    return [
+        tunnel
+        for tunnel in tunnels
+        if tunnel.port is not None
+        and find_port(ports, tunnel.family, tunnel.port, tunnel.local) == port
+    ]
+
+
+def no_foreign_socket(kernel: Door, key: PortKey) -> None:
+    """Raise InUseError where a program's socket has the port on any address."""
+    if key.local is not None:
+        return
+    owner = kernel.udp_port_owner(key.family, key.port)
+    if owner is not None:
+        raise InUseError(
+            f"{port_name(key)} is in use by another socket ({owner})",
+            "choose another port, or stop that program",
+        )
+
+
+def open_port(kernel: Door, port: Port) -> Step:
+    """The step that opens a port."""
+
+    def do() -> None:
+        try:
+            kernel.port_add(port)
+        except InUseError as error:
+            owner = kernel.udp_port_owner(port.key.family, port.key.port)
+            if owner is None:
+                raise
+            raise InUseError(
+                f"{port_name(port)} is in use by another socket ({owner})",
+                "choose another port, or stop that program",
+            ) from error
+
+    return Step(
+        f"open {port_name(port)} for {who(port)}",
+        do,
+        lambda: kernel.port_del(port.key),
+        port_command(port),
+    )
+
+
+def who(port: Port) -> str:
+    """Whom it lets in."""
+    return "any source" if port.any_source else prefix_list(port.sources)
+
+
+def port_command(port: Port, verb: str = "add") -> tuple[str, ...]:
+    """What ``ip fou`` has for it: FOU and GUE ports without a list of sources."""
+    words = ["ip", *(["-6"] if port.key.family == 6 else []), "fou", verb]
+    words += ["port", str(port.key.port)]
+    if Accept.FOU in port.accept:
+        words += ["ipproto", str(port.fou_protocol)]
+    else:
+        words += ["gue"]
+    if port.key.local is not None:
+        words += ["local", str(port.key.local)]
+    return (f"# {verb} {port_name(port)}: no ip equivalent; nearest: {' '.join(words)}",)
+
+
+def _new_port(tunnel: Tunnel, number: int) -> Port:
+    fou = tunnel.accept is Accept.FOU
+    return Port(
+        key=PortKey(tunnel.family, number),
+        accept=frozenset({Accept.FOU}) if fou else Port.__dataclass_fields__["accept"].default,
+        fou_protocol=tunnel.protocol if fou else None,
+        inner=frozenset({tunnel.protocol}) if fou else DEFAULT_INNER,
+        any_source=tunnel.any_source,
+        sources=frozenset() if tunnel.any_source else tunnel.sources,
+        zero_csum6=_zero6(tunnel),
+        origin=Origin.TUNNEL,
+    )
+
+
+def _zero6(tunnel: Tunnel) -> bool:
+    return tunnel.family == 6 and tunnel.csum is Csum.ZERO
+
+
+def _must_fit(tunnel: Tunnel, port: Port) -> None:
+    """Raise ConflictError where the port would not take the peer's packets."""
+    name = port_name(port)
+    number = port.key.port
+    if tunnel.accept not in port.accept or (
+        tunnel.accept is Accept.FOU and port.fou_protocol != tunnel.protocol
+    ):
+        asked = f"fou:{tunnel.protocol}" if tunnel.accept is Accept.FOU else tunnel.accept.value
+        mend = f"take another --port than {number}"
+        if Accept.FOU not in (tunnel.accept, *port.accept):
+            wanted = accept_word(port.accept | {tunnel.accept}, None)
+            mend = f"gutctl port set {number} --accept {wanted}"
+        raise ConflictError(
+            f"{name} is there and accepts {accept_word(port.accept, port.fou_protocol)}"
+            f" (needed: {asked})",
+            mend,
+        )
+    needed = frozenset({tunnel.protocol} if tunnel.protocol else {4, 41})
+    if not needed <= port.inner:
+        raise ConflictError(
+            f"{name} is there and takes the inner protocols {protocol_text(port.inner)}"
+            f" (needed: {protocol_text(needed)})",
+            f"gutctl port set {number} --inner {protocol_text(port.inner | needed)}",
+        )
+    if _zero6(tunnel) and not port.zero_csum6 and port.origin is Origin.ADMIN:
+        raise ConflictError(
+            f"{name} is there and refuses IPv6 packets without a checksum",
+            f"gutctl port set {number} -6 --zero-csum6",
+        )
+
+
+def protocol_text(protocols: frozenset[int]) -> str:
+    """Numbers with commas."""
+    return ",".join(map(str, sorted(protocols)))
+
+
+def acquire(
+    kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterable[Tunnel]
+) -> Share:
+    """Let the peer of ``tunnel`` in.
+
+    ``tunnel.sources`` and ``any_source`` are what it wants; those of the result
+    are what it answers for. ``others``: all tunnels that send from the namespace.
+    """
+    if tunnel.port is None:
+        return Share(replace(tunnel, sources=frozenset(), any_source=False))
+    ports = list(ports)
+    port = find_port(ports, tunnel.family, tunnel.port, tunnel.local)
+    if port is None:
+        port = _new_port(tunnel, tunnel.port)
+        no_foreign_socket(kernel, port.key)
+        share = Share(replace(tunnel, sources=port.sources), [open_port(kernel, port)], port=port)
+        share.diff.append(f"+ {port_name(port)}  from {who(port)}")
+        return share
+    _must_fit(tunnel, port)
+    mates = users(port, ports, others)
+    any_by_tunnel = any(mate.any_source for mate in mates)
+    if tunnel.any_source:
+        answers = replace(
+            tunnel, sources=frozenset(), any_source=not port.any_source or any_by_tunnel
+        )
+    elif port.any_source and not any_by_tunnel:
+        answers = replace(tunnel, sources=frozenset())
+    else:
+        shared = frozenset().union(*(mate.sources for mate in mates))
+        answers = replace(
+            tunnel, sources=(tunnel.sources - port.sources) | (tunnel.sources & shared)
+        )
+    after = replace(
+        port,
+        sources=port.sources | answers.sources,
+        any_source=port.any_source or tunnel.any_source,
+        zero_csum6=port.zero_csum6 or _zero6(tunnel),
+    )
+    share = Share(answers, port=after)
+    _change(kernel, port, after, share)
+    return share
+
+
+def _change(kernel: Door, before: Port, after: Port, share: Share) -> None:
+    """One request that makes a port from what it was into what it shall be."""
+    there: dict[str, Any] = {}
+    back: dict[str, Any] = {}
+    words = []
+    added, removed = after.sources - before.sources, before.sources - after.sources
+    if added:
+        there["add_sources"] = back["remove_sources"] = sorted(added, key=str)
+        words.append(f"allow {prefix_list(added)} on")
+        share.diff += [f"~ {port_name(after)}  + from {prefix_list(added)}"]
+    if removed:
+        there["remove_sources"] = back["add_sources"] = sorted(removed, key=str)
+        words.append(f"no longer allow {prefix_list(removed)} on")
+        share.diff += [f"~ {port_name(after)}  - from {prefix_list(removed)}"]
+    for name in ("any_source", "zero_csum6"):
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            there[name], back[name] = new, old
+            words.append(f"{name.replace('_', ' ')} {'on' if new else 'off'} at")
+            share.diff += [f"~ {port_name(after)}  {name} {_yes(old)} -> {_yes(new)}"]
+    if there:
+        share.steps.append(
+            Step(
+                f"{', '.join(words)} {port_name(after)}",
+                lambda: kernel.port_set(after.key, **there),
+                lambda: kernel.port_set(after.key, **back),
+                (f"# change {port_name(after)}: no ip equivalent",),
+            )
+        )
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def release(
+    kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterable[Tunnel]
+) -> Share:
+    """Take from its port what only ``tunnel`` needs; the port too, if it made it and is the last.
+
+    ``others``: all other tunnels that send from the namespace.
+    """
+    share = Share(tunnel)
+    if tunnel.port is None:
+        return share
+    ports = list(ports)
+    port = find_port(ports, tunnel.family, tunnel.port, tunnel.local)
+    if port is None:
+        return share
+    mates = users(port, ports, others)
+    if port.origin is Origin.TUNNEL and not mates:
+        share.steps.append(
+            Step(
+                f"close {port_name(port)}",
+                lambda: kernel.port_del(port.key),
+                lambda: kernel.port_add(port),
+                port_command(port, "del"),
+            )
+        )
+        share.diff.append(f"- {port_name(port)}")
+        return share
+    needed = frozenset().union(*(mate.sources for mate in mates))
+    after = replace(port, sources=port.sources - (tunnel.sources - needed))
+    if tunnel.any_source and not any(mate.any_source for mate in mates):
+        after = replace(after, any_source=False)
+    if port.origin is Origin.TUNNEL and _zero6(tunnel) and not any(map(_zero6, mates)):
+        after = replace(after, zero_csum6=False)
+    share.port = after
+    _change(kernel, port, after, share)
+    return share
+
+
+@dataclass(slots=True)
+class ProfileShare:
+    """Steps at the profile; the number is known when they have been taken."""
+
+    number: int = 0
+    steps: list[Step] = field(default_factory=list)
+    diff: list[str] = field(default_factory=list)
+
+
+def profile_for(kernel: Door, profiles: Iterable[Profile], tunnel: Tunnel) -> ProfileShare:
+    """A profile of the content that the tunnel needs: one that is there, or a new one."""
+    wanted = tunnel.wanted_profile()
+    if wanted is None:
+        return ProfileShare()
+    content = (wanted.format, wanted.csum, wanted.source_ports)
+    for profile in profiles:
+        if (profile.format, profile.csum, profile.source_ports) == content:
+            return ProfileShare(profile.number)
+    share = ProfileShare()
+
+    def do() -> None:
+        share.number = kernel.profile_add(replace(wanted, origin=Origin.TUNNEL)).number
+
+    text = f"format {wanted.format}, csum {wanted.csum}, sport {range_word(wanted.source_ports)}"
+    share.steps.append(
+        Step(
+            f"add a profile: {text}",
+            do,
+            lambda: kernel.profile_del(share.number),
+            (f"# add a profile ({text}): no ip equivalent",),
+        )
+    )
+    share.diff.append(f"+ profile  {text}")
+    return share
+
+
+def release_profile(
+    kernel: Door, profiles: Iterable[Profile], tunnel: Tunnel, others: Iterable[Tunnel]
+) -> ProfileShare:
+    """Delete the tunnel's profile if a tunnel made it and no other tunnel has it."""
+    share = ProfileShare(tunnel.profile)
+    profile = next((p for p in profiles if p.number == tunnel.profile), None)
+    if profile is None or profile.origin is not Origin.TUNNEL:
+        return share
+    if any(other.profile == profile.number for other in others):
+        return share
+
+    def undo() -> None:
+        kernel.profile_add(profile)
+
+    share.steps.append(
+        Step(
+            f"delete profile {profile.number}",
+            lambda: kernel.profile_del(profile.number),
+            undo,
+            (f"# delete profile {profile.number}: no ip equivalent",),
+        )
+    )
+    share.diff.append(f"- profile {profile.number}")
+    return share

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tunnel add``: profile, receiving port, link, in this order; all of it or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gutctl import ipwords
+from gutctl.checks import host_network, pair
+from gutctl.door import Door, Netns
+from gutctl.errors import ConflictError, UsageError
+from gutctl.model import Csum, Format
+from gutctl.plan import Plan, Step, Verdict, conflict
+from gutctl.planners.compare import compare
+from gutctl.planners.route import by_route, check_mtu, one_per_pair
+from gutctl.planners.sharing import ProfileShare, acquire, find_port, profile_for
+from gutctl.planners.words import endpoint, range_word
+from gutctl.tunnel import Inner, Tunnel, kind_of, to_link
+from gutctl.world import Seen, State, World
+
+__all__ = ["AddRequest", "check_tunnel", "notes_on", "plan_add", "summary"]
+
+
+@dataclass(frozen=True, slots=True)
+class AddRequest:
+    """What ``tunnel add`` was asked."""
+
+    tunnel: Tunnel
+    """Defaults for what was not given; ``mtu`` None: from the route."""
+    sources_given: bool = False
+    addresses_given: bool = False
+    move_to: Netns = None
+    """Where the device shall stand; None: where it is made."""
+    set_command: str = "gutctl tunnel set"
+    """For hints: with the namespace, if one was given."""
+
+
+def check_tunnel(tunnel: Tunnel) -> None:
+    """Raise UsageError for what makes no sense, whatever the state of the system."""
+    kind_of(tunnel)
+    pair(tunnel.local, tunnel.remote)
+    if tunnel.format is Format.FOU and tunnel.inner is Inner.ANY:
+        raise UsageError(
+            "FOU does not say what is inside: its port takes one protocol",
+            "--inner ipv4 or --inner ipv6; format gutless carries both",
+        )
+    if tunnel.format is not Format.FOU and tunnel.inner is not Inner.ANY:
+        raise UsageError(
+            f"--inner is for format fou; format {tunnel.format} carries IPv4 and IPv6"
+        )
+    for prefix in tunnel.sources:
+        if prefix.version != tunnel.family:
+            raise UsageError(
+                f"--from {prefix}: the outer packets are IPv{tunnel.family}, as --remote is"
+            )
+    if tunnel.port is None and tunnel.any_source:
+        raise UsageError("--no-port and --any-source: without a port nobody can send to it")
+    check_mtu(tunnel)
+
+
+def notes_on(tunnel: Tunnel, kernel: Door) -> list[str]:
+    """What the user should know, though it is done as asked."""
+    notes = []
+    if tunnel.any_source:
+        notes.append(
+            f"port {tunnel.port} lets everybody inject packets into {tunnel.name}"
+            " (the class of CVE-2024-7596)"
+        )
+    if tunnel.csum is Csum.ZERO and tunnel.family == 6:
+        notes.append(
+            "IPv6 without a UDP checksum: the conditions of RFC 6936 are yours to meet,"
+            " and the peer's port must accept it (--zero-csum6)"
+        )
+    if tunnel.local is not None and tunnel.local not in kernel.local_addresses():
+        notes.append(f"{tunnel.local} is not an address of this host now")
+    if tunnel.mtu is not None and tunnel.mtu < 1280 and tunnel.inner is not Inner.IPV4:
+        notes.append(f"mtu {tunnel.mtu} is below 1280, so {tunnel.name} cannot carry IPv6")
+    return notes
+
+
+def summary(tunnel: Tunnel, source: str | None = None) -> str:
+    """One line: ends, format, checksum, MTU, state."""
+    near = endpoint(tunnel.local or source, tunnel.port)
+    words = [
+        f"{tunnel.name}: {near} -> {endpoint(tunnel.remote, tunnel.peer_port)}",
+        f"format {tunnel.format}" + ("" if tunnel.inner is Inner.ANY else f" {tunnel.inner}"),
+        f"csum {tunnel.csum}",
+    ]
+    if not tunnel.by_flow:
+        words.append(f"sport {range_word(tunnel.source_ports)}")
+    words += [f"mtu {tunnel.mtu}", "up" if tunnel.up else "down"]
+    return ", ".join(words)
+
+
+def plan_add(world: World, request: AddRequest) -> tuple[Plan, Tunnel]:
+    """The plan, and the tunnel as it will be.
+
+    Raises ConflictError where the name is taken by something else or by a tunnel
+    that differs, UsageError, NotFoundError (no route), InUseError (port).
+    """
+    asked = request.tunnel
+    if asked.port is not None and not asked.any_source and not asked.sources:
+        asked = replace(asked, sources=frozenset({host_network(asked.remote)}))
+    if asked.port is None:
+        asked = replace(asked, sources=frozenset())
+    check_tunnel(asked)
+    stands = world.here
+    if request.move_to is not None and not world.same(request.move_to, world.here):
+        stands = request.move_to
+    state = world.state(world.here)
+    there = _occupant(world, asked.name, stands)
+    if there is not None:
+        return _compare(world, request, asked, there, state)
+    return _create(world, request, asked, stands, state)
+
+
+def _occupant(world: World, name: str, stands: Netns) -> Seen | None:
+    """The tunnel of this name that is there; ConflictError for anything else of it."""
+    places = [world.here] if stands == world.here else [world.here, stands]
+    for netns in places:
+        link = world.kernel(netns).link(name)
+        if link is None:
+            continue
+        where = "" if netns == world.here else f" in namespace {netns}"
+        seen = world.standing(netns, name)
+        if not seen:
+            raise ConflictError(
+                f"the name {name} is taken{where} by a device of kind {link.kind or 'unknown'}",
+                "choose another name",
+            )
+        if netns != stands:
+            raise ConflictError(
+                f"{name} exists and differs: it stands in this namespace (asked: {stands})",
+                f"gutctl tunnel del {name}, then tunnel add again",
+            )
+        if not seen[0].reachable or not world.same(seen[0].sends, world.here):
+            raise ConflictError(
+                f"{name} exists{where} and sends from another namespace", "choose another name"
+            )
+        return seen[0]
+    return None
+
+
+def _others(world: World, state: State, tunnel: Tunnel, but: Netns) -> list[Tunnel]:
+    """All other tunnels that send from here, where there is something to share."""
+    if tunnel.port is None:
+        return []
+    if find_port(state.ports, tunnel.family, tunnel.port, tunnel.local) is None:
+        return []
+    return [
+        seen.tunnel
+        for seen in world.sending(world.here)
+        if not (seen.tunnel.name == tunnel.name and world.same(seen.stands, but))
+    ]
+
+
+def _compare(
+    world: World, request: AddRequest, asked: Tunnel, there: Seen, state: State
+) -> tuple[Plan, Tunnel]:
+    now = there.tunnel
+    notes: list[str] = []
+    if asked.family == now.family:
+        try:
+            asked = by_route(world.door, asked)
+        except (UsageError, ConflictError):
+            raise
+        except Exception as error:
+            notes.append(str(error))
+            asked = replace(asked, local=asked.local or now.local)
+    outcome = compare(
+        now,
+        asked,
+        world.door,
+        state.ports,
+        _others(world, state, now, there.stands),
+        sources_given=request.sources_given,
+        addresses_given=request.addresses_given,
+    )
+    if outcome.differences:
+        raise conflict(
+            asked.name,
+            outcome.differences,
+            f"{request.set_command} {asked.name}",
+            f"gutctl tunnel del {asked.name}, then tunnel add again: a running link cannot become this",
+        )
+    return Plan(f"tunnel {now.name}", Verdict.UNCHANGED, notes=notes + outcome.notes), now
+
+
+def _create(
+    world: World, request: AddRequest, asked: Tunnel, stands: Netns, state: State
+) -> tuple[Plan, Tunnel]:
+    kernel = world.door
+    tunnel = by_route(kernel, asked)
+    check_tunnel(tunnel)
+    one_per_pair(kernel, tunnel)
+    profile = profile_for(kernel, state.profiles, tunnel)
+    share = acquire(kernel, state.ports, tunnel, _others(world, state, tunnel, stands))
+    tunnel = share.tunnel
+    to_link(tunnel)
+    plan = Plan(f"tunnel {tunnel.name}", Verdict.ADDED, notes=notes_on(asked, kernel))
+    plan.steps = [*profile.steps, *share.steps]
+    plan.steps += _link_steps(world, tunnel, profile, stands, state)
+    plan.diff = [*profile.diff, *share.diff, f"+ tunnel {summary(tunnel)}"]
+    return plan, tunnel
+
+
+def _link_steps(
+    world: World, tunnel: Tunnel, profile: ProfileShare, stands: Netns, state: State
+) -> list[Step]:
+    """Add the link, move it, give it addresses, bring it up. One undo for all."""
+    name = tunnel.name
+    kernel = world.door
+    place = kernel
+
+    def add() -> None:
+        kernel.link_add(to_link(replace(tunnel, profile=profile.number), state.info))
+
+    def delete() -> None:
+        place.link_del(name)
+
+    def move() -> None:
+        nonlocal place
+        kernel.link_set(name, netns=world.spec(stands))
+        place = world.kernel(stands)
+
+    link = to_link(replace(tunnel, profile=profile.number), state.info)
+    steps = [
+        Step(f"add link {name}", add, delete, ipwords.link_add(world.here, tunnel, link))
+    ]
+    if stands != world.here:
+        text = f"move {name} to namespace {stands}"
+        command = ipwords.ip(world.here, "link", "set", name, "netns", stands)
+        steps.append(Step(text, move, None, (command,)))
+    for cidr in tunnel.addresses:
+
+        def give(cidr: str = cidr) -> None:
+            place.address_add(name, cidr)
+
+        command = ipwords.ip(stands, "address", "add", cidr, "dev", name)
+        steps.append(Step(f"give {name} the address {cidr}", give, None, (command,)))
+    if tunnel.up:
+        command = ipwords.ip(stands, "link", "set", name, "up")
+        steps.append(
+            Step(f"bring {name} up", lambda: place.link_set(name, up=True), None, (command,))
+        )
+    return steps

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tunnel set``: change what is given, leave the rest.
+
+The kernel zeroes a link's encapsulation while it changes it, and leaves it zeroed
+when it refuses: plain packets would leave. So everything is checked first, and the
+link is down while it is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gutctl import ipwords
+from gutctl.checks import host_network
+from gutctl.door import Door
+from gutctl.errors import ConflictError, GutctlError, NotFoundError
+from gutctl.model import Link
+from gutctl.plan import Plan, Step, Verdict
+from gutctl.planners.route import by_route, one_per_pair
+from gutctl.planners.sharing import (
+    ProfileShare,
+    Share,
+    acquire,
+    profile_for,
+    release,
+    release_profile,
+)
+from gutctl.planners.tunnel_add import check_tunnel, notes_on, summary
+from gutctl.planners.tunnel_del import find_tunnel
+from gutctl.tunnel import Tunnel, kind_of, to_link
+from gutctl.world import Seen, State, World
+
+__all__ = ["SetRequest", "plan_set"]
+
+_SHARING = {"remote", "local", "port", "csum", "format", "sources", "any_source"}
+"""Settings that touch the receiving port."""
+_PROFILE = {"source_ports", "csum", "format"}
+_LINK = {"remote", "local", "format", "peer_port", "source_ports", "csum", "ttl", "tos", "profile"}
+"""Settings that only the kernel's changelink can change."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetRequest:
+    """What ``tunnel set`` was asked: fields of Tunnel by name."""
+
+    name: str
+    changes: Mapping[str, Any]
+    """``mtu`` None: from the route from now on."""
+
+
+def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
+    """The plan, and the tunnel as it will be. Raises before anything is touched."""
+    seen = find_tunnel(world, request.name)
+    if seen is None:
+        raise NotFoundError(f"there is no tunnel {request.name}", "gutctl tunnel add")
+    if not seen.reachable:
+        raise GutctlError(
+            f"{request.name} sends from a namespace that cannot be reached from here",
+            "run this where that namespace has a name in /run/netns",
+        )
+    now = seen.tunnel
+    asked = _wanted(now, request.changes)
+    check_tunnel(asked)
+    if kind_of(asked) != now.kind or asked.protocol != now.protocol:
+        raise ConflictError(
+            f"{now.name} is a link of kind {now.kind}; this takes one of kind {kind_of(asked)}",
+            f"gutctl tunnel del {now.name}, then tunnel add",
+        )
+    kernel = world.kernel(seen.sends)
+    state = world.state(seen.sends)
+    if asked.mtu is None:
+        asked = by_route(kernel, asked)
+        check_tunnel(asked)
+    if (asked.remote, asked.local) != (now.remote, now.local):
+        one_per_pair(kernel, asked)
+    changed = {key for key in request.changes if getattr(asked, key) != getattr(now, key)}
+    # a port that is missing is opened again when its number is said
+    plan, after = _plan(world, seen, asked, state, changed | (set(request.changes) & {"port"}))
+    if plan.steps:
+        plan.verdict = Verdict.CHANGED
+        plan.notes += notes_on(replace(asked, any_source=asked.any_source and not now.any_source), kernel)
+    return plan, after
+
+
+def _wanted(now: Tunnel, changes: Mapping[str, Any]) -> Tunnel:
+    asked = replace(now, **changes)
+    if "mtu" in changes:
+        asked = replace(asked, mtu_fixed=changes["mtu"] is not None)
+    elif not now.mtu_fixed and (asked.remote, asked.format) != (now.remote, now.format):
+        asked = replace(asked, mtu=None)
+    if asked.port is None:
+        return replace(asked, sources=frozenset(), any_source=False)
+    if asked.any_source and "any_source" in changes:
+        return replace(asked, sources=frozenset())
+    if "sources" in changes:
+        return replace(asked, any_source=False) if "any_source" not in changes else asked
+    old, new = host_network(now.remote), host_network(asked.remote)
+    if "any_source" in changes and not now.sources:
+        return replace(asked, sources=frozenset({new}))
+    if asked.remote != now.remote and (old in now.sources or not now.sources):
+        return replace(asked, sources=(now.sources - {old}) | {new})
+    if (asked.port != now.port or now.inferred) and not now.sources:
+        return replace(asked, sources=frozenset({new}))
+    return asked
+
+
+def _plan(
+    world: World, seen: Seen, asked: Tunnel, state: State, changed: set[str]
+) -> tuple[Plan, Tunnel]:
+    now = seen.tunnel
+    kernel = world.kernel(seen.sends)
+    plan = Plan(f"tunnel {now.name}", Verdict.UNCHANGED)
+    acquired, released = Share(asked), Share(now)
+    profile, old_profile = ProfileShare(now.profile), ProfileShare(now.profile)
+    if changed & (_SHARING | _PROFILE):
+        others = [
+            other.tunnel
+            for other in world.sending(seen.sends)
+            if not (other.tunnel.name == now.name and world.same(other.stands, seen.stands))
+        ]
+        if changed & _SHARING:
+            acquired = acquire(kernel, state.ports, asked, [*others, now])
+            ports = [p for p in state.ports if acquired.port is None or p.key != acquired.port.key]
+            ports += [acquired.port] if acquired.port is not None else []
+            released = release(kernel, ports, now, [*others, acquired.tunnel])
+        if changed & _PROFILE:
+            profile = profile_for(kernel, state.profiles, asked)
+            heir = replace(asked, profile=profile.number)
+            old_profile = release_profile(kernel, state.profiles, now, [*others, heir])
+    after = replace(acquired.tunnel, profile=profile.number)
+    if profile.steps or profile.number != now.profile:
+        changed = changed | {"profile"}
+    plan.steps += [*profile.steps, *acquired.steps]
+    plan.steps += _link_steps(world, seen, after, profile, state, changed)
+    plan.steps += [*released.steps, *old_profile.steps]
+    plan.diff = [*profile.diff, *acquired.diff, *_diff(now, after)]
+    plan.diff += [*released.diff, *old_profile.diff]
+    if now.up and changed & _LINK:
+        plan.notes.append(
+            f"{now.name} goes down for a moment: routes through it that are not those"
+            " of its own addresses have to be made again"
+        )
+    return plan, after
+
+
+def _diff(now: Tunnel, after: Tunnel) -> list[str]:
+    old, new = summary(now), summary(after)
+    if old == new:
+        return []
+    return [f"~ tunnel {old}", f"  -> {new}"]
+
+
+def _link_steps(
+    world: World,
+    seen: Seen,
+    after: Tunnel,
+    profile: ProfileShare,
+    state: State,
+    changed: set[str],
+) -> list[Step]:
+    now = seen.tunnel
+    name = now.name
+    kernel = world.kernel(seen.stands)
+    before = now.link
+    if before is None:
+        raise AssertionError("a tunnel that is seen has a link")
+    new = to_link(after, state.info)
+    steps = []
+    down = bool(changed & _LINK)
+    if down and now.up:
+        steps.append(_down(world, seen, kernel))
+    if down:
+        steps.append(_change(seen, after, profile, state, kernel, before))
+    if new.mtu != before.mtu:
+        steps.append(
+            Step(
+                f"set the mtu of {name} to {new.mtu}",
+                lambda: kernel.link_set(name, mtu=new.mtu),
+                lambda: kernel.link_set(name, mtu=before.mtu),
+                (ipwords.ip(seen.stands, "link", "set", name, "mtu", new.mtu),),
+            )
+        )
+    if new.alias != before.alias:
+        steps.append(
+            Step(
+                f"note the port in the alias of {name}",
+                lambda: kernel.link_set(name, alias=new.alias),
+                lambda: kernel.link_set(name, alias=before.alias),
+                (ipwords.ip(seen.stands, "link", "set", name, "alias", f"'{new.alias}'"),),
+            )
+        )
+    steps += _addresses(seen, after, kernel)
+    if after.up and (down or not now.up):
+        steps.append(_up(seen, after, kernel))
+    elif not after.up and now.up and not down:
+        steps.append(_down(world, seen, kernel))
+    return steps
+
+
+def _down(world: World, seen: Seen, kernel: Door) -> Step:
+    now = seen.tunnel
+    return Step(
+        f"take {now.name} down",
+        lambda: kernel.link_set(now.name, up=False),
+        lambda: _bring_up(kernel, now.name, now.addresses),
+        (ipwords.ip(seen.stands, "link", "set", now.name, "down"),),
+    )
+
+
+def _bring_up(kernel: Door, name: str, addresses: tuple[str, ...]) -> None:
+    """Up, and the IPv6 addresses again that going down has taken."""
+    kernel.link_set(name, up=True)
+    link = kernel.link(name)
+    there = set(link.addresses) if link is not None else set()
+    for cidr in addresses:
+        if cidr not in there:
+            kernel.address_add(name, cidr)
+
+
+def _up(seen: Seen, after: Tunnel, kernel: Door) -> Step:
+    name = seen.tunnel.name
+    was_down = not seen.tunnel.up
+    return Step(
+        f"bring {name} up",
+        lambda: _bring_up(kernel, name, after.addresses),
+        # where it was up, the step that took it down brings it up
+        lambda: kernel.link_set(name, up=False) if was_down or after.up else None,
+        (ipwords.ip(seen.stands, "link", "set", name, "up"),),
+    )
+
+
+def _change(
+    seen: Seen, after: Tunnel, profile: ProfileShare, state: State, kernel: Door, before: Link
+) -> Step:
+    def wanted() -> Link:
+        link = to_link(replace(after, profile=profile.number), state.info)
+        # the MTU and the alias have steps of their own
+        return replace(link, kind=before.kind, device=before.device, mtu=before.mtu, alias=before.alias)
+
+    return Step(
+        f"change link {after.name}",
+        lambda: kernel.link_change(wanted()),
+        lambda: kernel.link_change(before),
+        ipwords.link_change(seen.stands, after, wanted()),
+    )
+
+
+def _addresses(seen: Seen, after: Tunnel, kernel: Door) -> list[Step]:
+    name = seen.tunnel.name
+    old, new = seen.tunnel.addresses, after.addresses
+    steps = []
+    for cidr in old:
+        if cidr not in new:
+            steps.append(
+                Step(
+                    f"take the address {cidr} from {name}",
+                    lambda cidr=cidr: _address_gone(kernel, name, cidr),  # type: ignore[misc]
+                    lambda cidr=cidr: kernel.address_add(name, cidr),  # type: ignore[misc]
+                    (ipwords.ip(seen.stands, "address", "del", cidr, "dev", name),),
+                )
+            )
+    for cidr in new:
+        if cidr not in old:
+            steps.append(
+                Step(
+                    f"give {name} the address {cidr}",
+                    lambda cidr=cidr: kernel.address_add(name, cidr),  # type: ignore[misc]
+                    lambda cidr=cidr: _address_gone(kernel, name, cidr),  # type: ignore[misc]
+                    (ipwords.ip(seen.stands, "address", "add", cidr, "dev", name),),
+                )
+            )
+    return steps
+
+
+def _address_gone(kernel: Door, name: str, cidr: str) -> None:
+    """Remove an address; going down may have removed it already."""
+    link = kernel.link(name)
+    if link is not None and cidr in link.addresses:
+        kernel.address_del(name, cidr)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How settings are said in text, hints and differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gutctl.model import DEFAULT_SOURCE_PORTS, Accept, Address, Network, Port, PortKey
+
+__all__ = [
+    "accept_word",
+    "endpoint",
+    "number_or_inherit",
+    "ordered",
+    "port_name",
+    "prefix_list",
+    "protocol_list",
+    "range_word",
+    "short",
+]
+
+
+def ordered(networks: Iterable[Network]) -> list[Network]:
+    """In the order of their addresses."""
+    return sorted(networks, key=lambda n: (n.version, int(n.network_address), n.prefixlen))
+
+
+def short(network: Network) -> str:
+    """A prefix; a single host without its length."""
+    if network.prefixlen == network.max_prefixlen:
+        return str(network.network_address)
+    return str(network)
+
+
+def prefix_list(networks: Iterable[Network], none: str = "nobody") -> str:
+    """Prefixes with commas."""
+    return ", ".join(map(short, ordered(networks))) or none
+
+
+def accept_word(accept: frozenset[Accept], fou_protocol: int | None) -> str:
+    """As ``--accept`` takes it."""
+    if Accept.FOU in accept:
+        return f"fou:{fou_protocol}"
+    return ",".join(form for form in Accept if form in accept)
+
+
+def protocol_list(protocols: frozenset[int]) -> str:
+    """As ``--inner`` takes it."""
+    return ",".join(map(str, sorted(protocols)))
+
+
+def range_word(ports: tuple[int, int]) -> str:
+    """As ``--sport`` takes it."""
+    low, high = ports
+    if ports == DEFAULT_SOURCE_PORTS:
+        return "auto"
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def number_or_inherit(value: int, inherit: int) -> str:
+    """A TTL or TOS."""
+    return "inherit" if value == inherit else str(value)
+
+
+def endpoint(address: Address | str | None, port: int | str | None) -> str:
+    """``203.0.113.5:6080``, ``[2001:db8::1]:6080``; ``*`` for what is not fixed."""
+    host = "*" if address is None else str(address)
+    if ":" in host:
+        host = f"[{host}]"
+    return f"{host}:{'*' if port is None else port}"
+
+
+def port_name(key: PortKey | Port) -> str:
+    """``port 6080/udp``, with the family where it is 6, and what it is bound to."""
+    key = key.key if isinstance(key, Port) else key
+    name = f"port {key.port}/udp" + ("6" if key.family == 6 else "")
+    if key.local is not None:
+        name += f" on {key.local}"
+    if key.ifindex:
+        name += f" device {key.ifindex}"
+    return name

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records: one dictionary behind JSON and text of each noun.
+
+Keys are only ever added; a change of meaning raises :data:`SCHEMA`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from gutctl.errors import GutctlError
+from gutctl.model import Info, Port, Profile, Stats
+from gutctl.planners.sharing import find_port
+from gutctl.planners.words import ordered
+from gutctl.tunnel import Tunnel
+from gutctl.world import Seen, State, World
+
+__all__ = [
+    "SCHEMA",
+    "info_record",
+    "port_record",
+    "profile_record",
+    "seen_record",
+    "stats_record",
+    "tunnel_record",
+]
+
+SCHEMA = 1
+"""Version of the JSON output, its top-level key ``schema``."""
+
+Record = dict[str, Any]
+
+
+def stats_record(stats: Stats) -> Record:
+    """Counters since it was made; octets are those of the inner packets."""
+    return {
+        "packets": stats.packets,
+        "octets": stats.octets,
+        "drops": dict(stats.drops),
+    }
+
+
+def port_record(port: Port, device: str | None = None) -> Record:
+    """A receiving port."""
+    return {
+        "family": port.key.family,
+        "port": port.key.port,
+        "local": None if port.key.local is None else str(port.key.local),
+        "device": device,
+        "accept": [form.value for form in type(next(iter(port.accept))) if form in port.accept],
+        "fou_protocol": port.fou_protocol,
+        "inner": sorted(port.inner),
+        "any_source": port.any_source,
+        "sources": [str(network) for network in ordered(port.sources)],
+        "zero_csum6": port.zero_csum6,
+        "origin": port.origin.value,
+        "stats": stats_record(port.stats),
+    }
+
+
+def profile_record(profile: Profile) -> Record:
+    """A sending profile."""
+    return {
+        "number": profile.number,
+        "format": profile.format.value,
+        "csum": profile.csum.value,
+        "source_ports": list(profile.source_ports),
+        "origin": profile.origin.value,
+        "stats": stats_record(profile.stats),
+    }
+
+
+def info_record(info: Info) -> Record:
+    """The loaded module."""
+    return {
+        "version": info.version,
+        "features": sorted(info.features),
+        "limits": {
+            "ports": info.max_ports,
+            "sources": info.max_sources,
+            "profiles": info.max_profiles,
+            "nesting": info.max_nesting,
+        },
+        "ports": info.ports,
+        "profiles": info.profiles,
+        "unprivileged": info.unprivileged,
+    }
+
+
+def tunnel_record(tunnel: Tunnel, source: str | None = None) -> Record:
+    """A tunnel, wanted or running."""
+    link = tunnel.link
+    return {
+        "name": tunnel.name,
+        "mode": tunnel.mode,
+        "format": tunnel.format.value,
+        "inner": tunnel.inner.value,
+        "local": None if tunnel.local is None else str(tunnel.local),
+        "source": str(tunnel.local) if tunnel.local is not None else source,
+        "remote": str(tunnel.remote),
+        "port": tunnel.port,
+        "peer_port": tunnel.peer_port,
+        "source_ports": list(tunnel.source_ports),
+        "csum": tunnel.csum.value,
+        "mtu": tunnel.mtu,
+        "mtu_fixed": tunnel.mtu_fixed,
+        "ttl": tunnel.ttl or "inherit",
+        "tos": "inherit" if tunnel.tos == 1 else tunnel.tos,
+        "addresses": list(tunnel.addresses),
+        "up": tunnel.up,
+        "sources": [str(network) for network in ordered(tunnel.sources)],
+        "any_source": tunnel.any_source,
+        "profile": tunnel.profile or None,
+        "kind": tunnel.kind or None,
+        "stats": None
+        if link is None
+        else {
+            "rx_packets": link.rx_packets,
+            "rx_octets": link.rx_octets,
+            "tx_packets": link.tx_packets,
+            "tx_octets": link.tx_octets,
+            "tx_dropped": link.tx_dropped,
+        },
+    }
+
+
+def seen_record(world: World, seen: Seen, state: State) -> Record:
+    """A running tunnel with its port's drops, where it stands, and what is amiss."""
+    tunnel = seen.tunnel
+    source = None
+    if tunnel.local is None and seen.reachable:
+        with suppress(GutctlError):
+            source = str(world.kernel(seen.sends).route_mtu(tunnel.remote)[2])
+    record = tunnel_record(tunnel, source)
+    port = None
+    if tunnel.port is not None:
+        port = find_port(state.ports, tunnel.family, tunnel.port, tunnel.local)
+    record["moved"] = seen.moved
+    record["port_drops"] = {} if port is None else dict(port.stats.drops)
+    record["notes"] = list(_notes(seen, state, port))
+    return record
+
+
+def _notes(seen: Seen, state: State, port: Port | None) -> Iterable[str]:
+    tunnel = seen.tunnel
+    if not seen.reachable:
+        yield "sends from a namespace that cannot be reached from here"
+        return
+    if state.info is None:
+        yield "the gutless module is not loaded: nothing passes"
+        return
+    if tunnel.port is not None and port is None:
+        guess = " (a guess: the link has no alias of ours)" if tunnel.inferred else ""
+        yield f"its receiving port {tunnel.port}/udp is not open{guess}"
+    if tunnel.profile and all(p.number != tunnel.profile for p in state.profiles):
+        yield f"its profile {tunnel.profile} is missing: nothing is sent"

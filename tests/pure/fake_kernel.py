@@ -1,0 +1,451 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine of namespaces in memory that refuses what the kernel refuses.
+
+It stands in for the doors of :mod:`gutctl.netlink` where planning is tested, not
+the kernel: the same commands are tried against a real one in tests/kernel.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, TypeVar
+
+from gutctl.door import Door, Netns
+from gutctl.errors import (
+    ConflictError,
+    GutctlError,
+    InUseError,
+    NotFoundError,
+    UnsupportedError,
+)
+from gutctl.model import (
+    Accept,
+    Address,
+    Csum,
+    Format,
+    Info,
+    Link,
+    Network,
+    Origin,
+    Port,
+    PortKey,
+    Profile,
+    Stats,
+)
+from gutctl.world import World
+
+T = TypeVar("T")
+
+ROOT = "root"
+NO_DROPS = {"source": 0, "truncated": 0, "variant": 0}
+
+
+@dataclass
+class Namespace:
+    """What one network namespace holds."""
+
+    ports: dict[PortKey, Port] = field(default_factory=dict)
+    profiles: dict[int, Profile] = field(default_factory=dict)
+    links: dict[str, Link] = field(default_factory=dict)
+    owners: dict[tuple[int, int], str] = field(default_factory=dict)
+    """Sockets of programs by family and port."""
+    addresses: set[Address] = field(
+        default_factory=lambda: {IPv4Address("203.0.113.5"), IPv6Address("2001:db8::5")}
+    )
+    routed: bool = True
+    path_mtu: int = 1500
+    sysctls: dict[str, str] = field(default_factory=dict)
+
+
+class Machine:
+    """Namespaces by name; ``root`` is the caller's own."""
+
+    def __init__(self) -> None:
+        self.spaces: dict[str, Namespace] = {ROOT: Namespace(), "blue": Namespace()}
+        self.loaded = True
+        self.unreachable: set[str] = set()
+        self.requests: list[str] = []
+        self.fail_at: int | None = None
+        """Which changing request from now on fails, the first is 0."""
+        self.failure: Callable[[], BaseException] = lambda: GutctlError("injected")
+        self.next_ifindex = 10
+
+    def snapshot(self) -> dict[str, Namespace]:
+        """What there is, to compare with later; without interface numbers."""
+        spaces = copy.deepcopy(self.spaces)
+        for space in spaces.values():
+            space.links = {n: replace(link, ifindex=0) for n, link in space.links.items()}
+        return spaces
+
+    def name_of(self, netns: Netns) -> str:
+        """The namespace that a word names."""
+        if netns in (None, os.getpid(), "/proc/1/ns/net"):
+            return ROOT
+        if netns not in self.spaces or netns == ROOT:
+            raise NotFoundError(f"there is no network namespace {netns}")
+        return str(netns)
+
+    def identity(self, netns: Netns) -> object:
+        """As gutctl.world wants it."""
+        try:
+            return self.name_of(netns)
+        except NotFoundError as error:
+            raise OSError(str(error)) from error
+
+    def world(self, here: Netns = None) -> World:
+        """A world on this machine."""
+        names = [name for name in self.spaces if name != ROOT]
+        return World(here, self.kernel, self.identity, lambda: names)
+
+    def kernel(self, netns: Netns = None) -> Door:
+        """A door."""
+        return FakeKernel(self, self.name_of(netns))
+
+    def changing(self, text: str) -> None:
+        """Called by each changing request before it does anything."""
+        if self.fail_at is not None:
+            if self.fail_at == 0:
+                self.fail_at = None
+                raise self.failure()
+            self.fail_at -= 1
+        self.requests.append(text)
+
+
+class FakeKernel:
+    """One namespace of a machine."""
+
+    def __init__(self, machine: Machine, name: str) -> None:
+        self.machine = machine
+        self.name = name
+
+    @property
+    def space(self) -> Namespace:
+        return self.machine.spaces[self.name]
+
+    def close(self) -> None: ...
+
+    # ---- the family ----
+
+    def _loaded(self) -> None:
+        if not self.machine.loaded:
+            raise UnsupportedError("the kernel has no gutless", "modprobe gutless")
+
+    def info(self) -> Info:
+        self._loaded()
+        return Info(
+            version="0.1.0", features=frozenset({"ipv6"}), max_ports=1024, max_sources=1024,
+            max_profiles=255, max_nesting=4, ports=len(self.space.ports),
+            profiles=len(self.space.profiles), unprivileged=False, encap_bare=4, encap_header=5,
+            plain=Stats(drops={"no-profile": 0}),
+        )  # fmt: skip
+
+    def _check_port(self, port: Port) -> None:
+        if not 1 <= port.key.port <= 65535:
+            raise GutctlError("port 0 is no port")
+        if port.key.ifindex and port.key.local is None:
+            raise GutctlError("a device needs a local address beside it")
+        if port.key.local is not None and port.key.local.version != port.key.family:
+            raise GutctlError("the local address is of the other family")
+        if not port.accept or (Accept.FOU in port.accept and len(port.accept) > 1):
+            raise GutctlError("a FOU port accepts nothing else")
+        if (Accept.FOU in port.accept) != (port.fou_protocol is not None):
+            raise GutctlError("a FOU port needs a protocol, and no other has one")
+        if not port.inner or 0 in port.inner:
+            raise GutctlError("protocol 0 cannot be received")
+        if port.fou_protocol is not None and port.fou_protocol not in port.inner:
+            raise GutctlError("a FOU port's protocol is its inner protocol")
+        for network in port.sources:
+            if network.version != port.key.family:
+                raise GutctlError("a source is one address of the port's family")
+
+    def port_add(self, port: Port) -> None:
+        self._loaded()
+        self.machine.changing(f"port_add {port.key.port}")
+        self._check_port(port)
+        if port.key in self.space.ports:
+            raise ConflictError("this port is there already")
+        owner = self.space.owners.get((port.key.family, port.key.port))
+        ours = any(
+            (key.family, key.port) == (port.key.family, port.key.port)
+            and (key.local is None or port.key.local is None)
+            for key in self.space.ports
+        )
+        if owner or ours:
+            raise InUseError("the port is in use")
+        self.space.ports[port.key] = replace(port, stats=Stats(drops=dict(NO_DROPS)))
+
+    def port_set(
+        self,
+        key: PortKey,
+        *,
+        accept: frozenset[Accept] | None = None,
+        fou_protocol: int | None = None,
+        inner: frozenset[int] | None = None,
+        any_source: bool | None = None,
+        add_sources: Iterable[Network] = (),
+        remove_sources: Iterable[Network] = (),
+        replace_sources: Iterable[Network] | None = None,
+        zero_csum6: bool | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        self._loaded()
+        self.machine.changing(f"port_set {key.port}")
+        old = self.space.ports.get(key)
+        if old is None:
+            raise NotFoundError("no such port")
+        sources = set(old.sources if replace_sources is None else replace_sources)
+        for network in remove_sources:
+            if network not in sources:
+                raise NotFoundError("the port has no such source")
+            sources.remove(network)
+        sources.update(add_sources)
+        given: dict[str, Any] = {
+            "accept": accept, "fou_protocol": fou_protocol, "inner": inner,
+            "any_source": any_source, "zero_csum6": zero_csum6, "origin": origin,
+        }  # fmt: skip
+        new = replace(
+            old,
+            sources=frozenset(sources),
+            **{name: value for name, value in given.items() if value is not None},
+        )
+        self._check_port(new)
+        if (Accept.FOU in new.accept) != (Accept.FOU in old.accept):
+            raise GutctlError("a port stays FOU of its protocol, or stays other")
+        self.space.ports[key] = new
+
+    def port_del(self, key: PortKey) -> None:
+        self._loaded()
+        self.machine.changing(f"port_del {key.port}")
+        if key not in self.space.ports:
+            raise NotFoundError("no such port")
+        del self.space.ports[key]
+
+    def port(self, key: PortKey) -> Port | None:
+        self._loaded()
+        return self.space.ports.get(key)
+
+    def ports(self) -> list[Port]:
+        self._loaded()
+        return sorted(
+            self.space.ports.values(),
+            key=lambda p: (p.key.family, p.key.port, str(p.key.local or ""), p.key.ifindex),
+        )
+
+    def profile_add(self, profile: Profile) -> Profile:
+        self._loaded()
+        self.machine.changing("profile_add")
+        free = (number for number in range(1, 256) if number not in self.space.profiles)
+        number = profile.number or next(free)
+        if number > 255:
+            raise GutctlError("a profile without options has a number up to 255")
+        if number in self.space.profiles:
+            raise ConflictError("this profile is there already")
+        self.space.profiles[number] = replace(profile, number=number)
+        return self.space.profiles[number]
+
+    def profile_set(
+        self,
+        number: int,
+        *,
+        format: Format | None = None,
+        csum: Csum | None = None,
+        source_ports: tuple[int, int] | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        self._loaded()
+        self.machine.changing(f"profile_set {number}")
+        if number not in self.space.profiles:
+            raise NotFoundError("no such profile")
+        given: dict[str, Any] = {
+            "format": format, "csum": csum, "source_ports": source_ports, "origin": origin,
+        }  # fmt: skip
+        self.space.profiles[number] = replace(
+            self.space.profiles[number],
+            **{name: value for name, value in given.items() if value is not None},
+        )
+
+    def profile_del(self, number: int) -> None:
+        self._loaded()
+        self.machine.changing(f"profile_del {number}")
+        if number not in self.space.profiles:
+            raise NotFoundError("no such profile")
+        del self.space.profiles[number]
+
+    def profile(self, number: int) -> Profile | None:
+        self._loaded()
+        return self.space.profiles.get(number)
+
+    def profiles(self) -> list[Profile]:
+        self._loaded()
+        return [self.space.profiles[number] for number in sorted(self.space.profiles)]
+
+    # ---- links ----
+
+    def links(self) -> list[Link]:
+        return [link for link in self.space.links.values() if link.remote is not None]
+
+    def link(self, name: str) -> Link | None:
+        return self.space.links.get(name)
+
+    def _need(self, name: str) -> Link:
+        if name not in self.space.links:
+            raise NotFoundError(f"there is no device {name}")
+        return self.space.links[name]
+
+    def _check_link(self, link: Link) -> None:
+        kinds = {("sit", 0), ("sit", 41), ("ipip", 4), ("ip6tnl", 0), ("ip6tnl", 4), ("ip6tnl", 41)}
+        if (link.kind, link.protocol) not in kinds:
+            raise UnsupportedError(f"unknown kind {link.kind} with protocol {link.protocol}")
+        if link.remote is None or (link.remote.version == 6) != (link.kind == "ip6tnl"):
+            raise GutctlError("the remote address is not of the kind's family")
+        if len(link.alias) > 255:
+            raise GutctlError("the alias is too long")
+        self._check_mtu(link.kind, link.mtu)
+
+    def _check_mtu(self, kind: str, mtu: int | None) -> None:
+        least = 1280 if kind == "sit" else 68
+        if mtu is not None and not least <= mtu <= 65535:
+            raise GutctlError("mtu less than device minimum")
+
+    def _pair_free(self, link: Link) -> None:
+        # a moved device stays in the table of the namespace it sends from
+        mine = list(self.machine.spaces).index(self.name)
+        for name, space in self.machine.spaces.items():
+            for other in space.links.values():
+                sends = name == self.name if other.link_netnsid is None else (
+                    other.link_netnsid == mine
+                )
+                if sends and other.name != link.name and (
+                    (other.kind, other.local, other.remote, other.device)
+                    == (link.kind, link.local, link.remote, link.device)
+                ):  # fmt: skip
+                    raise ConflictError("a tunnel with the same ends exists")
+
+    def link_add(self, link: Link) -> None:
+        self.machine.changing(f"link_add {link.name}")
+        self._check_link(link)
+        if link.name in self.space.links:
+            raise ConflictError(f"the name {link.name} is taken")
+        self._pair_free(link)
+        self.machine.next_ifindex += 1
+        self.space.links[link.name] = replace(
+            link, up=False, addresses=(), ifindex=self.machine.next_ifindex
+        )
+
+    def link_set(
+        self,
+        name: str,
+        *,
+        mtu: int | None = None,
+        up: bool | None = None,
+        alias: str | None = None,
+        netns: Netns = None,
+    ) -> None:
+        self.machine.changing(f"link_set {name}")
+        link = self._need(name)
+        self._check_mtu(link.kind, mtu)
+        if mtu is not None:
+            link = replace(link, mtu=mtu)
+        if alias is not None:
+            if len(alias) > 255:
+                raise GutctlError("the alias is too long")
+            link = replace(link, alias=alias)
+        if up is not None:
+            kept = tuple(a for a in link.addresses if ":" not in a)
+            link = replace(link, up=up, addresses=link.addresses if up else kept)
+        if netns is not None:
+            target = self.machine.name_of(netns)
+            if name in self.machine.spaces[target].links:
+                raise ConflictError(f"the name {name} is taken there")
+            home = link.link_netnsid
+            if home is None:
+                home = list(self.machine.spaces).index(self.name)
+            del self.space.links[name]
+            stays = list(self.machine.spaces)[home] == target
+            self.machine.spaces[target].links[name] = replace(
+                link, up=False, addresses=(), link_netnsid=None if stays else home
+            )
+            return
+        self.space.links[name] = link
+
+    def link_change(self, link: Link) -> None:
+        self.machine.changing(f"link_change {link.name}")
+        old = self._need(link.name)
+        self._check_link(link)
+        if (old.kind, old.protocol) != (link.kind, link.protocol):
+            raise GutctlError("a link keeps its kind")
+        if old.up:
+            raise GutctlError("plain packets would leave: the link must be down")
+        self.space.links[link.name] = replace(
+            link,
+            mtu=old.mtu,
+            alias=old.alias,
+            up=old.up,
+            addresses=old.addresses,
+            ifindex=old.ifindex,
+            link_netnsid=old.link_netnsid,
+        )
+
+    def link_del(self, name: str) -> None:
+        self.machine.changing(f"link_del {name}")
+        self._need(name)
+        del self.space.links[name]
+
+    def address_add(self, name: str, cidr: str) -> None:
+        self.machine.changing(f"address_add {name} {cidr}")
+        link = self._need(name)
+        if cidr in link.addresses:
+            raise ConflictError("the address is there already")
+        self.space.links[name] = replace(link, addresses=(*link.addresses, cidr))
+
+    def address_del(self, name: str, cidr: str) -> None:
+        self.machine.changing(f"address_del {name} {cidr}")
+        link = self._need(name)
+        if cidr not in link.addresses:
+            raise NotFoundError("no such address")
+        self.space.links[name] = replace(
+            link, addresses=tuple(a for a in link.addresses if a != cidr)
+        )
+
+    # ---- the rest ----
+
+    def route_mtu(self, remote: Address, *, mark: int = 0) -> tuple[int, str, Address]:
+        if not self.space.routed:
+            raise NotFoundError(f"no route to {remote}")
+        source = next(a for a in self.space.addresses if a.version == remote.version)
+        return self.space.path_mtu, "eth0", source
+
+    def local_addresses(self) -> set[Address]:
+        return set(self.space.addresses)
+
+    def device(self, name: str) -> int:
+        if name == "eth0":
+            return 2
+        return self._need(name).ifindex
+
+    def device_name(self, ifindex: int) -> str | None:
+        return "eth0" if ifindex == 2 else None
+
+    def netns_of(self, nsid: int) -> str | None:
+        name = list(self.machine.spaces)[nsid]
+        if name in self.machine.unreachable:
+            return None
+        return "/proc/1/ns/net" if name == ROOT else name
+
+    def sysctl(self, path: str) -> str | None:
+        return self.space.sysctls.get(path)
+
+    def udp_port_owner(self, family: int, port: int) -> str | None:
+        return self.space.owners.get((family, port))
+
+    def in_netns(self, fn: Callable[[], T]) -> T:
+        return fn()
+
+    def events(self, *, ready: Callable[[], None] | None = None) -> Iterator[Any]:
+        if ready is not None:
+            ready()
+        yield from ()

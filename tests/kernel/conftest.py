@@ -12,10 +12,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import kernel_log  # noqa: E402
-import modules  # noqa: E402
-from kernel_log import KernelLog  # noqa: E402
-from net import Net  # noqa: E402
+import kernel_log
+import modules
+from kernel_log import KernelLog
+from net import Net
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -11,7 +11,7 @@ import ctypes
 import itertools
 import os
 import shlex
-import socket
+import socket as sockets
 import subprocess
 import threading
 from collections.abc import Callable
@@ -26,9 +26,16 @@ MNT_DETACH = 2
 RUN = Path("/run/netns")
 #: Features that must be off where a test is about checksums or segmentation: veth would pass unfinished packets on.
 OFFLOADS = (
-    "rx tx gso tso gro sg tx-udp_tnl-segmentation tx-udp_tnl-csum-segmentation tx-udp-segmentation "
-    "tx-gso-list rx-gro-list tx-sctp-segmentation"
-).split()
+    *("rx", "tx", "gso", "tso", "gro", "sg", "tx-udp_tnl-segmentation", "tx-udp_tnl-csum-segmentation"),
+    *("tx-udp-segmentation", "tx-gso-list", "rx-gro-list", "tx-sctp-segmentation"),
+)
+#: The columns of /proc/net/dev.
+COUNTERS = (
+    *("rx_bytes", "rx_packets", "rx_errors", "rx_dropped"),
+    *("rx_fifo_errors", "rx_frame_errors", "rx_compressed", "multicast"),
+    *("tx_bytes", "tx_packets", "tx_errors", "tx_dropped"),
+    *("tx_fifo_errors", "collisions", "tx_carrier", "tx_compressed"),
+)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count(1)
@@ -46,7 +53,7 @@ class CommandError(AssertionError):
 
 def run(*command: str, input: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a program and return what it said. Raises CommandError on failure, unless `check` is off."""
-    done = subprocess.run(command, input=input, capture_output=True, text=True)
+    done = subprocess.run(command, input=input, capture_output=True, text=True, check=False)
     if check and done.returncode:
         text = f"{shlex.join(command)}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
         raise CommandError(text + (f"\ninput:\n{input}" if input else ""))
@@ -136,13 +143,13 @@ class Host:
 
         self.call(write)
 
-    def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
+    def socket(self, family: int, kind: int, protocol: int = 0) -> sockets.socket:
         """A socket of this namespace; the caller closes it."""
-        return self.call(socket.socket, family, kind, protocol)
+        return self.call(sockets.socket, family, kind, protocol)
 
-    def udp(self, address: str = "", port: int = 0, timeout: float = 5.0) -> socket.socket:
+    def udp(self, address: str = "", port: int = 0, timeout: float = 5.0) -> sockets.socket:
         """A UDP socket bound to `address` (its form chooses the family; empty: any IPv4) and `port` (0: any)."""
-        made = self.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        made = self.socket(sockets.AF_INET6 if ":" in address else sockets.AF_INET, sockets.SOCK_DGRAM)
         try:
             made.bind((address, port))
         except OSError:
@@ -161,11 +168,8 @@ class Host:
         self.run("ethtool", "-K", device, *(word for name in wanted for word in (name, "off")))
 
     def counter(self, device: str, name: str) -> int:
-        """A counter of a device, as in /sys/class/net/DEVICE/statistics: `rx_packets`, `tx_dropped` ..."""
-        column = [
-            *("rx_bytes rx_packets rx_errors rx_dropped rx_fifo_errors rx_frame_errors rx_compressed multicast".split()),
-            *("tx_bytes tx_packets tx_errors tx_dropped tx_fifo_errors collisions tx_carrier tx_compressed".split()),
-        ].index(name)
+        """A counter of a device, one of COUNTERS. Raises LookupError where there is no such device."""
+        column = COUNTERS.index(name)
 
         def read() -> int:
             # Opened by the thread itself: /proc/net belongs to the process's first thread.

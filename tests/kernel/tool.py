@@ -96,7 +96,7 @@ def gutctl_program(
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
 
     def call() -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(command, input=input, capture_output=True, timeout=timeout, env=environment)
+        return subprocess.run(command, input=input, capture_output=True, timeout=timeout, env=environment, check=False)
 
     done = inside.call(call) if inside else call()
     return Said(done.returncode, done.stdout.decode(), done.stderr.decode())

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 from net import Host
 
@@ -56,7 +57,7 @@ class Capture:
         self._stop, self._stopping = os.pipe()
         self._thread = threading.Thread(target=self._read, daemon=True)
 
-    def __enter__(self) -> Capture:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -69,8 +70,8 @@ class Capture:
     def _read(self) -> None:
         stopping = False
         while True:
-            ready, _, _ = select.select([self._socket, self._stop], [], [], 0 if stopping else None)
-            if self._socket in ready:
+            ready, _, _ = select.select([self._socket.fileno(), self._stop], [], [], 0 if stopping else None)
+            if self._socket.fileno() in ready:
                 frame, address = self._socket.recvfrom(1 << 17)
                 outgoing = address[2] == PACKET_OUTGOING
                 if self._wanted[outgoing] and self._match(frame):

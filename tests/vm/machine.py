@@ -50,7 +50,7 @@ class Options:
 def prepare(kernel: Path | None = None) -> Parts:
     """Run setup (which builds what is missing) and read where things are. Raises GuestError when it fails."""
     command = [str(VM / "setup")] + ([str(kernel)] if kernel else [])
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise GuestError("the guest could not be prepared (see above)")
     found = dict(line.split("=", 1) for line in done.stdout.splitlines())
@@ -93,7 +93,12 @@ def accelerator(parts: Parts) -> str:
     command += ["-serial", "stdio", "-serial", "null"]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PROBE_SECONDS
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=PROBE_SECONDS,
+            check=False,
         )
         works = b"alive" in done.stdout
     except subprocess.TimeoutExpired:

@@ -159,7 +159,7 @@ def _undo(done: Sequence[Step]) -> list[tuple[Step, Exception]]:
             continue
         try:
             step.undo()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are undone too
             left.append((step, error))
     return left
 

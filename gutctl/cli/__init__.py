@@ -67,6 +67,8 @@ class Root(LazyGroup):
             return _refused(session, error)
         except click.ClickException as error:
             error.show()
+            if session.json:
+                _print_error(GutctlError(error.format_message()), int(error.exit_code))
             return int(error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             return INTERRUPTED
@@ -91,6 +93,12 @@ def _refused(session: Session, error: GutctlError) -> int:
     return error.status
 
 
+def _print_error(error: GutctlError, status: int) -> None:
+    from gutctl.cli.output import error_record, print_json
+
+    print_json(error_record(error, status))
+
+
 def _system(error: OSError) -> str:
     what = error.strerror or str(error)
     return f"{error.filename}: {what}" if error.filename else what
@@ -104,6 +112,7 @@ def _unexpected(error: Exception) -> GutctlError:
 
 
 @click.group(
+    "gutctl",
     cls=Root,
     table=TABLE,
     context_settings={"help_option_names": ["-h", "--help"]},

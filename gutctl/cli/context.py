@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from gutctl.door import Netns
     from gutctl.world import World
 
+    Parameter = click.ParamType[Any]
+else:
+    # generic for type checkers only, and only in newer versions of click
+    Parameter = click.ParamType
+
 __all__ = ["Checked", "Session", "changing", "common", "pass_session"]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,7 +66,7 @@ class Session:
 pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
-class Checked(click.ParamType):
+class Checked(Parameter):
     """A parameter that a function of :mod:`gutctl.checks` turns into a value."""
 
     def __init__(self, name: str, convert: Callable[[str], Any]) -> None:

@@ -15,6 +15,7 @@ from typing import IO, Any
 import click
 
 from gutctl._wire.hextext import read_hex
+from gutctl.cli.context import Session, common, pass_session
 from gutctl.dissect import (
     Dissection,
     Ports,
@@ -23,7 +24,7 @@ from gutctl.dissect import (
     dissect_payload,
 )
 from gutctl.encap import EncapError
-from gutctl.errors import GutctlError, UsageError
+from gutctl.errors import ExitStatus, GutctlError, UsageError
 from gutctl.pcap import LINK_NAMES, Frame, is_capture, read_frames
 
 SCHEMA = 1
@@ -49,9 +50,7 @@ _PROTOCOLS = MappingProxyType(
 )
 
 
-def _fou_ports(
-    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
-) -> dict[int, int]:
+def _fou_ports(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[int, int]:
     """Each PORT:PROTOCOL, the protocol as a number or one of a few names."""
     found: dict[int, int] = {}
     for value in values:
@@ -61,9 +60,7 @@ def _fou_ports(
             raise click.BadParameter(f"{port!r} is no UDP port (1 to 65535)")
         if not _within(number, 0xFF):
             known = ", ".join(_PROTOCOLS)
-            raise click.BadParameter(
-                f"{protocol!r} is no IP protocol (1 to 255, {known})"
-            )
+            raise click.BadParameter(f"{protocol!r} is no IP protocol (1 to 255, {known})")
         if found.setdefault(int(port), int(number)) != int(number):
             raise click.BadParameter(f"port {port} is given two protocols")
     return found
@@ -71,12 +68,7 @@ def _fou_ports(
 
 def _within(digits: str, high: int) -> bool:
     # no more digits than int() takes without complaint
-    return (
-        digits.isascii()
-        and digits.isdecimal()
-        and len(digits) < 9
-        and 0 < int(digits) <= high
-    )
+    return digits.isascii() and digits.isdecimal() and len(digits) < 9 and 0 < int(digits) <= high
 
 
 @dataclass(frozen=True)
@@ -95,9 +87,7 @@ class _Item:
             "schema": SCHEMA,
             "number": self.number,
             "time": None if frame is None else _time(frame.time_ns),
-            "link": None
-            if frame is None
-            else LINK_NAMES.get(frame.link, str(frame.link)),
+            "link": None if frame is None else LINK_NAMES.get(frame.link, str(frame.link)),
             "captured": len(self.data),
             "length": len(self.data) if frame is None else frame.length,
             **self.found.to_json(),
@@ -156,9 +146,7 @@ def _from_hex(texts: Iterable[str], form: str, ports: Ports) -> Iterator[_Item]:
     for text in texts:
         packets = read_hex(text)
         if not packets:
-            raise EncapError(
-                "there is no packet in the input", None, "a capture, or hexadecimal"
-            )
+            raise EncapError("there is no packet in the input", None, "a capture, or hexadecimal")
         for data in packets:
             number += 1
             yield _Item(number, None, data, _dissect_hex(data, form, ports))
@@ -233,27 +221,27 @@ def _failed(error: EncapError, name: str) -> GutctlError:
     show_default=True,
     help="What hexadecimal is: an Ethernet frame, an IP packet, or a UDP payload.",
 )
-@click.option(
-    "--short", is_flag=True, help="Leave out plain fields, link headers and payload."
-)
-@click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object a packet and line."
-)
+@click.option("--short", is_flag=True, help="Leave out plain fields, link headers and payload.")
+@common
+@pass_session
 def decode(
+    session: Session,
     file: str | None,
     tunnel_ports: tuple[int, ...],
     fou_ports: dict[int, int],
     hexes: tuple[str, ...],
     form: str,
     short: bool,
-    as_json: bool,
 ) -> None:
     """Show packets header by header, with every field, and verify their checksums.
 
     FILE is a capture (pcap or pcapng) or hexadecimal text as tcpdump -x, xxd or hexdump -C print
     it; - is standard input. A capture is followed as it comes:
 
+    \b
         tcpdump -i eth0 -U -w - udp port 6080 | gutctl decode -
+
+    With --json each packet is one object on one line.
     """
     if (file is None) == (not hexes):
         raise UsageError("give a FILE, - for standard input, or --hex OCTETS")
@@ -270,7 +258,7 @@ def decode(
         count, last = 0, None
         try:
             for item in items:
-                _show(item, as_json, short, first=count == 0)
+                _show(item, session.json, short, first=count == 0)
                 count, last = count + 1, item
         except EncapError as error:
             raise _failed(error, name) from None
@@ -279,6 +267,8 @@ def decode(
         except OSError as error:
             raise GutctlError(f"{name}: {error.strerror}") from None
     if count == 1 and last is not None and not last.found.layers and last.found.problem:
+        if session.json:
+            raise click.exceptions.Exit(ExitStatus.FAILED)  # the record has told why
         raise _failed(last.found.problem, name)
 
 

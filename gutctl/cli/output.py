@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import click
 
@@ -14,7 +13,7 @@ from gutctl.errors import ExitStatus, GutctlError
 from gutctl.plan import Plan, Step, Verdict, execute
 from gutctl.records import SCHEMA, Record
 
-__all__ = ["carry_out", "columns", "drops", "fields", "octets", "print_json", "report_error", "show"]
+__all__ = ["carry_out", "columns", "drops", "error_record", "fields", "octets", "print_json", "report_error", "show"]
 
 
 def octets(number: int) -> str:
@@ -141,10 +140,15 @@ def report_error(session: Session, error: GutctlError) -> None:
     if error.hint:
         click.echo(f"  hint: {error.hint}", err=True)
     if session.json:
-        details: dict[str, Any] = {
-            "status": int(error.status),
-            "kind": error.status.name.lower(),
-            "message": error.message,
-            "hint": error.hint,
-        }
-        print_json({"error": details})
+        print_json(error_record(error, error.status))
+
+
+def error_record(error: GutctlError, status: int) -> Record:
+    """A refusal as a record; ``kind`` is the name of its exit status."""
+    details = {
+        "status": int(status),
+        "kind": ExitStatus(status).name.lower(),
+        "message": error.message,
+        "hint": error.hint,
+    }
+    return {"error": details}

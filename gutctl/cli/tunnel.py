@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, TypeVar
 
@@ -17,12 +16,12 @@ from gutctl.cli.tunnel_text import list_rows, result_lines, show_lines
 from gutctl.errors import NotFoundError, UsageError
 from gutctl.model import DEFAULT_PORT, DEFAULT_SOURCE_PORTS, Address, Csum, Format
 from gutctl.plan import Plan
+from gutctl.planners.sharing import find_port
 from gutctl.planners.tunnel_add import AddRequest, plan_add
 from gutctl.planners.tunnel_del import find_tunnel, plan_del
 from gutctl.planners.tunnel_set import SetRequest, plan_set
 from gutctl.planners.words import port_name
 from gutctl.records import Record, port_record, seen_record, tunnel_record
-from gutctl.planners.sharing import find_port
 from gutctl.tunnel import Inner, Tunnel
 from gutctl.world import Seen, State
 

@@ -105,10 +105,8 @@ def _mtu(now: Tunnel, asked: Tunnel, found: list[Difference]) -> list[str]:
     elif now.mtu_fixed:
         found.append(Difference("mtu", str(now.mtu), f"auto, now {asked.mtu}", "--mtu auto"))
     elif now.remote == asked.remote:
-        return [
-            f"{now.name} has mtu {now.mtu}, the route to {now.remote} would now give {asked.mtu}:"
-            f" gutctl tunnel set {now.name} --mtu auto"
-        ]
+        text = f"{now.name} has mtu {now.mtu}, the route to {now.remote} would now give {asked.mtu}"
+        return [f"{text}: gutctl tunnel set {now.name} --mtu auto"]
     return []
 
 

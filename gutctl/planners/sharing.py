@@ -122,7 +122,7 @@ def _new_port(tunnel: Tunnel, number: int) -> Port:
     fou = tunnel.accept is Accept.FOU
     return Port(
         key=PortKey(tunnel.family, number),
-        accept=frozenset({Accept.FOU}) if fou else Port.__dataclass_fields__["accept"].default,
+        accept=frozenset({Accept.FOU} if fou else {Accept.GUE0, Accept.BARE, Accept.GUTLESS}),
         fou_protocol=tunnel.protocol if fou else None,
         inner=frozenset({tunnel.protocol}) if fou else DEFAULT_INNER,
         any_source=tunnel.any_source,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from gutctl import ipwords
 from gutctl.checks import host_network, pair
 from gutctl.door import Door, Netns
-from gutctl.errors import ConflictError, UsageError
+from gutctl.errors import ConflictError, NotFoundError, UsageError
 from gutctl.model import Csum, Format
 from gutctl.plan import Plan, Step, Verdict, conflict
 from gutctl.planners.compare import compare
@@ -162,10 +162,8 @@ def _compare(
     if asked.family == now.family:
         try:
             asked = by_route(world.door, asked)
-        except (UsageError, ConflictError):
-            raise
-        except Exception as error:
-            notes.append(str(error))
+        except NotFoundError as error:
+            notes.append(error.message)
             asked = replace(asked, local=asked.local or now.local)
     outcome = compare(
         now,

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``gutctl monitor``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from gutctl.cli.context import Session, common, pass_session
+from gutctl.cli.output import print_json
+from gutctl.cli.tunnel_text import accept, who
+from gutctl.model import Port, Profile
+from gutctl.planners.words import endpoint, range_word
+from gutctl.records import Record, port_record, profile_record
+
+__all__ = ["monitor"]
+
+WORDS = {"add": "added", "set": "changed", "del": "deleted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """When to stop listening."""
+
+    count: int | None
+    started: float
+
+    def reached(self, seen: int) -> bool:
+        """Whether as many events as wanted have come."""
+        return self.count is not None and seen >= self.count
+
+
+@click.command()
+@click.option("--count", type=click.IntRange(min=1), help="Stop after so many events.")
+@common
+@pass_session
+def monitor(session: Session, count: int | None) -> None:
+    """Print ports and profiles as they are added, changed and deleted.
+
+    One line an event, with --json one record a line. What the kernel could not
+    deliver because we were too slow is said, not passed over.
+    """
+    limit = Limit(count, time.monotonic())
+
+    def ready() -> None:
+        if session.verbose:
+            click.echo("gutctl: listening", err=True)
+
+    for seen, event in enumerate(_events(session, ready), start=1):
+        if session.json:
+            print_json(_record(event))
+        else:
+            click.echo(_line(_record(event)))
+        if limit.reached(seen):
+            return
+
+
+def _events(session: Session, ready: Any) -> Iterator[Any]:
+    try:
+        yield from session.world.door.events(ready=ready)
+    except KeyboardInterrupt:
+        return
+
+
+def _record(event: Any) -> Record:
+    record = getattr(event, "record", None)
+    at = getattr(event, "time", None)
+    when = at.isoformat() if at is not None else None
+    if isinstance(record, Port):
+        return {"time": when, "event": f"port-{event.action}", "port": port_record(record)}
+    if isinstance(record, Profile):
+        return {"time": when, "event": f"profile-{event.action}", "profile": profile_record(record)}
+    return {"time": when, "event": "lost"}
+
+
+def _line(record: Record) -> str:
+    when = record["time"] or ""
+    noun, _, action = record["event"].partition("-")
+    if noun == "port":
+        port = record["port"]
+        near = endpoint(port["local"], port["port"])
+        return (
+            f"{when} {WORDS[action]} port {near} over IPv{port['family']}:"
+            f" accepts {accept(port)} from {who(port)}"
+        )
+    if noun == "profile":
+        profile = record["profile"]
+        low, high = profile["source_ports"]
+        return (
+            f"{when} {WORDS[action]} profile {profile['number']}: format {profile['format']},"
+            f" csum {profile['csum']}, sport {range_word((low, high))}"
+        )
+    return f"{when} events were lost: list ports and profiles anew"

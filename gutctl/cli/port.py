@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``gutctl port``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from gutctl import checks
+from gutctl.cli.context import Checked, Session, changing, common, pass_session
+from gutctl.cli.output import carry_out, columns, drops, fields, note, octets, show
+from gutctl.cli.tunnel_text import accept, who
+from gutctl.errors import NotFoundError, UsageError
+from gutctl.model import DEFAULT_INNER, Accept, Port, PortKey
+from gutctl.plan import Plan
+from gutctl.planners.port import PortChange, plan_port_add, plan_port_del, plan_port_set
+from gutctl.planners.words import endpoint, port_name
+from gutctl.records import Record, port_record
+
+__all__ = ["port"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PREFIX = Checked("PREFIX", lambda text: checks.prefix(text))
+OPEN = "everybody can now inject packets here (the class of CVE-2024-7596): --from is safer"
+
+
+def key_options(function: F) -> F:
+    """What names a port: number, family, local address, device."""
+    for decorator in reversed(
+        [
+            click.argument("number", metavar="PORT", type=Checked("PORT", checks.port_number)),
+            click.option(
+                "--local", type=Checked("ADDR", checks.local_address),
+                help="Bound to this local address.  [any]",
+            ),
+            click.option(
+                "--dev", type=Checked("DEV", checks.device_name),
+                help="Bound to this device; wants --local as well.",
+            ),
+            click.option("-4", "family", flag_value=4, type=int, help="IPv4, as --family 4."),
+            click.option("-6", "family", flag_value=6, type=int, help="IPv6, as --family 6."),
+            click.option(
+                "--family", "family_word", type=click.Choice(["4", "6"]),
+                help="Outer family.  [that of the addresses, else 4]",
+            ),
+        ]
+    ):  # fmt: skip
+        function = decorator(function)
+    return function
+
+
+def receive_options(function: F) -> F:
+    """What a port takes."""
+    for decorator in reversed(
+        [
+            click.option(
+                "--accept", "accepted", type=Checked("FORMATS", checks.accept),
+                help="gue0,bare,gutless: any of these; or fou:PROTO alone."
+                "  [gue0,bare,gutless]",
+            ),
+            click.option(
+                "--inner", type=Checked("PROTOS", checks.inner_protocols),
+                help="Inner protocols that are let in.  [4,41,47,143; fou: its own]",
+            ),
+            click.option(
+                "--from", "sources", multiple=True, type=PREFIX,
+                help="Who may send to it; may be repeated.",
+            ),
+        ]
+    ):  # fmt: skip
+        function = decorator(function)
+    return function
+
+
+def _key(session: Session, given: dict[str, Any], more: Sequence[Any] = ()) -> PortKey:
+    """The port meant; the family is that of any address given."""
+    words = {given["family"], given["family_word"] and int(given["family_word"])}
+    prefixes = checks.one_family([*given.get("sources", ()), *more])
+    local = given["local"]
+    words |= {prefixes, None if local is None else local.version}
+    families: set[int] = {word for word in words if word}
+    if len(families) > 1:
+        raise UsageError(
+            "addresses, prefixes and family given are not of one family",
+            "a port has one family: make two ports",
+        )
+    family = families.pop() if families else 4
+    if given["dev"] and local is None:
+        raise UsageError("--dev: the kernel wants a local address with a device", "add --local ADDR")
+    ifindex = session.world.door.device(given["dev"]) if given["dev"] else 0
+    return PortKey(family, given["number"], local, ifindex)
+
+
+@click.group()
+@common
+def port() -> None:
+    """A receiving UDP port: what it accepts, and from whom."""
+
+
+@port.command()
+@key_options
+@receive_options
+@click.option("--any-source", is_flag=True, help="Let everybody send to it.")
+@click.option("--zero-csum6", is_flag=True, help="Accept UDP checksum 0 over IPv6 (RFC 6935).")
+@changing
+@pass_session
+def add(session: Session, /, **given: Any) -> None:
+    """Open a port, and keep it when tunnels that use it go."""
+    number = given["number"]
+    if not given["sources"] and not given["any_source"]:
+        raise UsageError(
+            f"who may send to port {number}? Give --from PREFIX, or --any-source"
+        )
+    if given["sources"] and given["any_source"]:
+        raise UsageError("--any-source and --from: who may send, everybody or these?")
+    key = _key(session, given)
+    if given["zero_csum6"] and key.family == 4:
+        raise UsageError("--zero-csum6: over IPv4 a packet without a checksum is always accepted")
+    formats, fou_protocol = given["accepted"] or (_default_accept(), None)
+    default = frozenset({fou_protocol}) if fou_protocol is not None else DEFAULT_INNER
+    inner = given["inner"] or default
+    if fou_protocol is not None and fou_protocol not in inner:
+        raise UsageError(f"--inner: a FOU port's protocol, {fou_protocol}, is its inner one")
+    wanted = Port(
+        key,
+        formats,
+        fou_protocol,
+        inner,
+        any_source=given["any_source"],
+        sources=frozenset(given["sources"]),
+        zero_csum6=given["zero_csum6"],
+    )
+    if given["any_source"]:
+        note(f"{port_name(wanted)}: {OPEN}")
+    plan, after = plan_port_add(session.world, wanted, session.command("port"))
+    _finish(session, plan, after)
+
+
+def _default_accept() -> frozenset[Accept]:
+    return frozenset({Accept.GUE0, Accept.BARE, Accept.GUTLESS})
+
+
+@port.command(name="set")
+@key_options
+@receive_options
+@click.option("--add-from", multiple=True, type=PREFIX, help="Let these in as well.")
+@click.option("--del-from", multiple=True, type=PREFIX, help="Let these in no longer.")
+@click.option("--any-source/--no-any-source", default=None, help="Let everybody send to it.")
+@click.option(
+    "--zero-csum6/--no-zero-csum6", default=None, help="Accept UDP checksum 0 over IPv6."
+)
+@changing
+@pass_session
+def set_(session: Session, /, **given: Any) -> None:
+    """Change what is given while the port runs; --from replaces all prefixes."""
+    key = _key(session, given, [*given["add_from"], *given["del_from"]])
+    settings: dict[str, Any] = {
+        name: given[name] for name in ("any_source", "zero_csum6") if given[name] is not None
+    }
+    if given["zero_csum6"] and key.family == 4:
+        raise UsageError("--zero-csum6: over IPv4 a packet without a checksum is always accepted")
+    if given["accepted"]:
+        settings["accept"], settings["fou_protocol"] = given["accepted"]
+    if given["inner"]:
+        settings["inner"] = given["inner"]
+    replace_all = frozenset(given["sources"]) if given["sources"] else None
+    if replace_all is not None and "any_source" not in settings:
+        settings["any_source"] = False
+    if replace_all is not None and (given["add_from"] or given["del_from"]):
+        raise UsageError("--from replaces all prefixes: --add-from and --del-from say nothing then")
+    change = PortChange(
+        key, settings, frozenset(given["add_from"]), frozenset(given["del_from"]), replace_all
+    )
+    if not settings and not change.add and not change.remove and replace_all is None:
+        raise UsageError("nothing to change was given", "gutctl port set --help")
+    if given["any_source"]:
+        note(f"{port_name(key)}: {OPEN}")
+    plan, after = plan_port_set(session.world, change)
+    _finish(session, plan, after)
+
+
+@port.command(name="del")
+@key_options
+@click.option("--must-exist", is_flag=True, help="Exit with 5 when there is none.")
+@click.option("--force", is_flag=True, help="Also when tunnels receive on it.")
+@changing
+@pass_session
+def del_(session: Session, /, **given: Any) -> None:
+    """Close a port."""
+    key = _key(session, given)
+    plan = plan_port_del(
+        session.world, key, must_exist=given["must_exist"], force=given["force"]
+    )
+    carry_out(session, plan, "port", lambda: port_name(key), lambda _: None, _result)
+
+
+def _finish(session: Session, plan: Plan, after: Port) -> None:
+    def record(done: bool) -> Record:
+        now = session.world.door.port(after.key) if done else None
+        return _record(session, now or after)
+
+    carry_out(session, plan, "port", lambda: port_name(after), record, _result)
+
+
+def _record(session: Session, one: Port) -> Record:
+    device = None
+    if one.key.ifindex:
+        device = session.world.door.device_name(one.key.ifindex) or f"#{one.key.ifindex}"
+    return port_record(one, device)
+
+
+def _name(record: Record) -> str:
+    name = f"port {record['port']}/udp" + ("6" if record["family"] == 6 else "")
+    name += f" on {record['local']}" if record["local"] else ""
+    return name + (f" device {record['device']}" if record["device"] else "")
+
+
+def _result(record: Record) -> list[str]:
+    return [f"{_name(record)} accepts {accept(record)} from {who(record)}"]
+
+
+@port.command(name="show")
+@key_options
+@common
+@pass_session
+def show_(session: Session, /, **given: Any) -> None:
+    """Print every field and counter of a port."""
+    key = _key(session, given)
+    one = session.world.door.port(key)
+    if one is None:
+        raise NotFoundError(f"there is no {port_name(key)}", f"{session.command('port')} list")
+    show(session, {"port": _record(session, one)}, lambda r: _details(r["port"]))
+
+
+def _details(record: Record) -> list[str]:
+    stats = record["stats"]
+    return fields(
+        [
+            ("port", _name(record)),
+            ("accepts", accept(record)),
+            ("inner", " ".join(map(str, record["inner"]))),
+            ("from", who(record)),
+            ("no checksum", _zero(record)),
+            ("made by", {"admin": "port add", "tunnel": "tunnel add"}[record["origin"]]),
+            ("received", f"{stats['packets']} packets, {stats['octets']} octets"),
+            ("drops", drops(stats["drops"])),
+        ]
+    )
+
+
+def _zero(record: Record) -> str:
+    return "accepted" if record["family"] == 4 or record["zero_csum6"] else "refused"
+
+
+@port.command(name="list")
+@common
+@pass_session
+def list_(session: Session) -> None:
+    """Print all ports of this namespace."""
+    records = [_record(session, one) for one in session.world.door.ports()]
+
+    def lines(record: Record) -> list[str]:
+        rows = [["PORT", "ACCEPTS", "INNER", "FROM", "MADE BY", "RX pkts/octets", "DROPS"]]
+        for one in record["ports"]:
+            wildcard = "[::]" if one["family"] == 6 else "*"
+            near = endpoint(one["local"], one["port"]) if one["local"] else f"{wildcard}:{one['port']}"
+            stats = one["stats"]
+            rows.append(
+                [
+                    near + (f"%{one['device']}" if one["device"] else ""),
+                    accept(one),
+                    ",".join(map(str, one["inner"])),
+                    who(one),
+                    one["origin"],
+                    f"{stats['packets']} / {octets(stats['octets'])}",
+                    drops(stats["drops"]),
+                ]
+            )
+        return columns(rows)
+
+    show(session, {"ports": records}, lines)

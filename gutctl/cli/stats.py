@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``gutctl stats``."""
+
+from __future__ import annotations
+
+import click
+
+from gutctl.cli.context import Session, common, pass_session
+from gutctl.cli.output import show
+from gutctl.planners.words import endpoint
+from gutctl.records import Record, info_record, port_record, profile_record, stats_record
+
+__all__ = ["stats"]
+
+
+@click.command()
+@common
+@pass_session
+def stats(session: Session) -> None:
+    """Counters of ports, profiles and links without a profile; drops by reason.
+
+    Text leaves out reasons that never happened, JSON has all of them. Octets are
+    those of the inner packets.
+    """
+    door = session.world.door
+    info = door.info()
+    record: Record = {
+        "module": info_record(info),
+        "ports": [port_record(port) for port in door.ports()],
+        "profiles": [profile_record(profile) for profile in door.profiles()],
+        "plain": stats_record(info.plain),
+    }
+    show(session, record, _lines)
+
+
+def _lines(record: Record) -> list[str]:
+    lines = []
+    for port in record["ports"]:
+        near = endpoint(port["local"], port["port"])
+        lines += _counters(f"port {near} over IPv{port['family']}", "received", port["stats"])
+    for profile in record["profiles"]:
+        lines += _counters(f"profile {profile['number']}", "sent", profile["stats"])
+    return lines + _counters("links without a profile", "sent", record["plain"])
+
+
+def _counters(name: str, verb: str, counters: Record) -> list[str]:
+    lines = [name, f"  {verb}  {counters['packets']} packets, {counters['octets']} octets"]
+    lines += [
+        f"  dropped  {count} {reason}" for reason, count in counters["drops"].items() if count
+    ]
+    return lines

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What keeps tunnels from working, each finding with the command that mends it.
+
+Looks only; changes nothing, loads nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from functools import partial
+from pathlib import Path
+
+from gutctl import __version__, ethtool
+from gutctl.errors import ExitStatus, GutctlError
+from gutctl.model import DEFAULT_PORT
+from gutctl.planners.port import options
+from gutctl.planners.words import port_name
+from gutctl.records import seen_record
+from gutctl.world import State, World
+
+__all__ = ["Finding", "Level", "Machine", "examine", "status"]
+
+NEEDED = ("udp_tunnel", "ip6_udp_tunnel", "ip_tunnel", "ip6_tunnel", "sit", "ipip")
+"""Modules behind the links that tunnels use."""
+SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+
+
+@unique
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One observation."""
+
+    level: Level
+    text: str
+    command: str | None = None
+    """What mends it."""
+    status: ExitStatus = ExitStatus.FAILED
+    """Exit status, where the level is fail."""
+
+
+def status(findings: Iterable[Finding]) -> ExitStatus:
+    """0 where nothing fails; 7 where the kernel's part is missing; else 1."""
+    failed = [finding.status for finding in findings if finding.level is Level.FAIL]
+    if ExitStatus.UNSUPPORTED in failed:
+        return ExitStatus.UNSUPPORTED
+    return failed[0] if failed else ExitStatus.OK
+
+
+class Machine:
+    """Files that tell about modules; below ``root``."""
+
+    def __init__(self, root: Path = Path("/"), release: str | None = None) -> None:
+        self.root = root
+        self.release = release or os.uname().release
+
+    def loaded(self, module: str) -> bool:
+        """Loaded, or built in with parameters or a version."""
+        return (self.root / "sys/module" / module).is_dir()
+
+    def version(self, module: str) -> str | None:
+        """As the loaded module says."""
+        try:
+            return (self.root / "sys/module" / module / "version").read_text().strip()
+        except OSError:
+            return None
+
+    def installed(self, module: str, release: str | None = None) -> bool:
+        """A file of it is in /lib/modules, or it is built in."""
+        folder = self.root / "lib/modules" / (release or self.release)
+        for index, separator in (("modules.dep", ":"), ("modules.builtin", "\n")):
+            try:
+                text = (folder / index).read_text()
+            except OSError:
+                continue
+            for line in text.splitlines():
+                name = line.partition(separator)[0].rpartition("/")[2].partition(".ko")[0]
+                if name.replace("-", "_") == module:
+                    return True
+        return False
+
+    def elsewhere(self, module: str) -> list[str]:
+        """Other kernels that have it."""
+        try:
+            releases = sorted(entry.name for entry in (self.root / "lib/modules").iterdir())
+        except OSError:
+            return []
+        return [r for r in releases if r != self.release and self.installed(module, r)]
+
+    def secure_boot(self) -> bool:
+        """Whether the firmware lets only signed kernels, and those only signed modules, run."""
+        try:
+            return (self.root / SECURE_BOOT).read_bytes()[-1:] == b"\x01"
+        except OSError:
+            return False
+
+
+def examine(world: World, machine: Machine | None = None) -> Iterator[Finding]:
+    """Everything there is to find, in the order in which to mend it."""
+    machine = machine or Machine()
+    yield from _module(machine)
+    yield from _needed(machine)
+    yield from _sysctls(world)
+    yield from _queues(world)
+    yield from _tunnels(world)
+
+
+def _module(machine: Machine) -> Iterator[Finding]:
+    release = machine.release
+    if machine.loaded("gutless"):
+        version = machine.version("gutless")
+        text = f"module gutless {version} for {release}, loaded; gutctl {__version__}"
+        if version == __version__:
+            yield Finding(Level.OK, text)
+        else:
+            yield Finding(
+                Level.WARN, f"{text}: not the same version", "modprobe -r gutless && modprobe gutless"
+            )
+        return
+    missing = partial(Finding, Level.FAIL, status=ExitStatus.UNSUPPORTED)
+    if machine.installed("gutless"):
+        yield missing(f"module gutless is there for {release}, not loaded", "modprobe gutless")
+    else:
+        others = machine.elsewhere("gutless")
+        where = f" (only for {', '.join(others)})" if others else ""
+        yield missing(
+            f"module gutless is not installed for the running kernel {release}{where}",
+            f"make -C kmod KDIR=/lib/modules/{release}/build && insmod kmod/gutless.ko",
+        )
+    if machine.secure_boot():
+        yield Finding(
+            Level.WARN,
+            'Secure Boot is on: a module without a known signature is refused ("Key was rejected'
+            ' by service")',
+            "mokutil --import /var/lib/dkms/mok.pub, then reboot and enrol it",
+        )
+
+
+def _needed(machine: Machine) -> Iterator[Finding]:
+    missing = [m for m in NEEDED if not machine.loaded(m) and not machine.installed(m)]
+    if missing:
+        yield Finding(
+            Level.FAIL,
+            f"the kernel {machine.release} has no module {', '.join(missing)}",
+            f"apt-get install linux-image-{machine.release}",
+            ExitStatus.UNSUPPORTED,
+        )
+    else:
+        yield Finding(Level.OK, f"modules {' '.join(NEEDED)} are there")
+
+
+def _sysctls(world: World) -> Iterator[Finding]:
+    door = world.door
+    names = ["all", *(seen.tunnel.name for seen in world.standing(world.here))]
+    for name in names:
+        path = f"net/ipv4/conf/{name}/rp_filter"
+        if door.sysctl(path) == "1":
+            yield Finding(
+                Level.WARN,
+                f"net.ipv4.conf.{name}.rp_filter=1 drops answers on asymmetric paths",
+                f"sysctl net.ipv4.conf.{name}.rp_filter=2",
+            )
+    for family, path in ((4, "net/ipv4/ip_forward"), (6, "net/ipv6/conf/all/forwarding")):
+        value = door.sysctl(path)
+        word = path.replace("/", ".")
+        if value == "0":
+            yield Finding(
+                Level.OK,
+                f"{word}=0: IPv{family} packets for other hosts are not passed on",
+                f"sysctl {word}=1, where this host shall route",
+            )
+        elif value is not None:
+            yield Finding(Level.OK, f"{word}={value}: this host routes IPv{family}")
+
+
+def _queues(world: World) -> Iterator[Finding]:
+    devices = world.door.in_netns(lambda: [name for _, name in socket.if_nameindex()])
+    for device in devices:
+        if world.door.in_netns(partial(ethtool.rx_rings, device)) < 2:
+            continue
+        for family in (4, 6):
+            if world.door.in_netns(partial(ethtool.hashes_udp_ports, device, family)) is False:
+                yield Finding(
+                    Level.WARN,
+                    f"{device} does not hash UDP ports over IPv{family}:"
+                    " all tunnel flows reach one receive queue",
+                    f"ethtool -N {device} rx-flow-hash udp{family} sdfn",
+                )
+
+
+def _tunnels(world: World) -> Iterator[Finding]:
+    door = world.door
+    try:
+        state = world.state(world.here, needed=False)
+    except GutctlError as error:
+        yield Finding(Level.WARN, f"ports and profiles cannot be read: {error.message}", error.hint)
+        return
+    ours = {(port.key.family, port.key.port) for port in state.ports}
+    for family in (4, 6):
+        owner = door.udp_port_owner(family, DEFAULT_PORT)
+        if owner is not None and (family, DEFAULT_PORT) not in ours:
+            yield Finding(
+                Level.WARN,
+                f"port {DEFAULT_PORT}/udp over IPv{family} is held by {owner}",
+                "stop that program, or give tunnels another --port",
+            )
+    for port in state.ports:
+        if port.any_source:
+            yield Finding(
+                Level.WARN,
+                f"{port_name(port)} lets everybody inject packets (the class of CVE-2024-7596)",
+                f"gutctl port set {options(port.key)} --from PREFIX",
+            )
+    for seen in world.standing(world.here):
+        there = state
+        if seen.moved:
+            there = world.state(seen.sends, needed=False) if seen.reachable else State(None, [], [])
+        tunnel = seen.tunnel
+        notes = seen_record(world, seen, there)["notes"]
+        # that the module is missing has been said
+        for text in notes if there.info is not None or not seen.reachable else []:
+            yield Finding(Level.FAIL, f"tunnel {tunnel.name}: {text}", _mend(tunnel.name, text))
+        if not tunnel.up:
+            yield Finding(
+                Level.WARN, f"tunnel {tunnel.name} is down", f"gutctl tunnel set {tunnel.name} --up"
+            )
+        if not notes and tunnel.up:
+            yield Finding(Level.OK, f"tunnel {tunnel.name} to {tunnel.remote} is complete")
+
+
+def _mend(name: str, note: str) -> str | None:
+    if "receiving port" in note:
+        number = note.partition("receiving port ")[2].partition("/")[0]
+        return f"gutctl tunnel set {name} --port {number}"
+    if "profile" in note:
+        return f"gutctl tunnel set {name} --sport auto"
+    return None

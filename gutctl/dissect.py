@@ -42,9 +42,7 @@ _LINKS: dict[str, Callable[[Place], Found]] = {
 }
 
 
-def dissect_frame(
-    link: int, data: bytes, ports: Ports = DEFAULT_PORTS, *, length: int | None = None
-) -> Dissection:
+def dissect_frame(link: int, data: bytes, ports: Ports = DEFAULT_PORTS, *, length: int | None = None) -> Dissection:
     """A captured frame. ``link``: LINKTYPE number; ``length``: octets it had on the wire."""
     name = LINK_NAMES.get(link)
     place = _place(data, length)
@@ -60,9 +58,7 @@ def dissect_frame(
     return _walk(place, None, _ip_protocol(data), ports)
 
 
-def dissect_packet(
-    data: bytes, ports: Ports = DEFAULT_PORTS, *, length: int | None = None
-) -> Dissection:
+def dissect_packet(data: bytes, ports: Ports = DEFAULT_PORTS, *, length: int | None = None) -> Dissection:
     """An IPv4 or IPv6 packet without a link header."""
     return _walk(_place(data, length), None, _ip_protocol(data), ports)
 
@@ -109,14 +105,10 @@ def _walk(
             place, protocol, parse = found.place, found.next, None
             if found.layer.kind == "udp":
                 parse = _behind_udp(found.layer, place, ports)
-            if found.tunnel or (
-                found.layer.kind in ("ipv4", "ipv6") and protocol in (4, 41)
-            ):
+            if found.tunnel or (found.layer.kind in ("ipv4", "ipv6") and protocol in (4, 41)):
                 place = replace(place, depth=place.depth + 1)
             if place.depth > DEPTH_MAX and (protocol is not None or parse is not None):
-                raise EncapError(
-                    f"more than {DEPTH_MAX} encapsulations", place.at, None, "nesting"
-                )
+                raise EncapError(f"more than {DEPTH_MAX} encapsulations", place.at, None, "nesting")
     except EncapError as error:
         return Dissection(tuple(layers), place.rest, error)
     if protocol is not None and protocol != 59 and place.left:
@@ -152,9 +144,7 @@ def _behind_ipv6(layers: list[Layer]) -> bool:
     return not layers or layers[-1].kind != "ipv4"
 
 
-def _behind_udp(
-    layer: Layer, place: Place, ports: Ports
-) -> Callable[[Place], Found] | None:
+def _behind_udp(layer: Layer, place: Place, ports: Ports) -> Callable[[Place], Found] | None:
     """What a UDP datagram carries, by its destination port, else by its source port."""
     values = {field.name: field.value for field in layer.fields}
     for port in (values["destination_port"], values["source_port"]):

@@ -160,9 +160,7 @@ class Bare:
 
     def __post_init__(self) -> None:
         if self.version not in (4, 6):
-            raise EncapError(
-                f"a bare packet of IP version {self.version!r}", hint="4 or 6"
-            )
+            raise EncapError(f"a bare packet of IP version {self.version!r}", hint="4 or 6")
 
 
 Header = Fou | Bare | Gue | Gutless
@@ -192,17 +190,13 @@ def encode(header: Header, payload: bytes = b"") -> bytes:
             return encode_gutless(header) + payload
         case Bare(version):
             if not payload or payload[0] >> 4 != version:
-                raise EncapError(
-                    f"the payload is no IPv{version} packet", 0, None, "inner"
-                )
+                raise EncapError(f"the payload is no IPv{version} packet", 0, None, "inner")
             return bytes(payload)
         case Fou():
             return bytes(payload)
 
 
-def decode(
-    payload: bytes | bytearray | memoryview, *, fou: int | None = None
-) -> Decoded:
+def decode(payload: bytes | bytearray | memoryview, *, fou: int | None = None) -> Decoded:
     """Take a UDP payload apart by its first two bits, or as FOU with the protocol given.
 
     The inner packet itself is not looked into; :func:`receive_verdict` tells what the kernel says to
@@ -217,14 +211,10 @@ def decode(
     match payload_format(data[0]):
         case "gue0":
             gue, size = decode_gue(data)
-            return Decoded(
-                gue, None if gue.control else gue.protocol, data[size:], size
-            )
+            return Decoded(gue, None if gue.control else gue.protocol, data[size:], size)
         case "gutless":
             own, size = decode_gutless(data)
-            return Decoded(
-                own, None if own.control else own.protocol, data[size:], size
-            )
+            return Decoded(own, None if own.control else own.protocol, data[size:], size)
         case "bare":
             version = data[0] >> 4
             return Decoded(Bare(version), 4 if version == 4 else 41, data, 0)

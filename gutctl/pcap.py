@@ -124,9 +124,7 @@ def read_frames(source: Source, start: bytes = b"") -> Iterator[Frame]:
         return _read_pcap(reader, *_PCAP_MAGICS[magic])
     if magic == _NG_SECTION:
         return _read_pcapng(reader)
-    raise EncapError(
-        f"no capture begins with {magic.hex(' ')}", 0, "pcap and pcapng are read"
-    )
+    raise EncapError(f"no capture begins with {magic.hex(' ')}", 0, "pcap and pcapng are read")
 
 
 def _frame_octets(size: int, reader: _Reader, number: int) -> int:
@@ -194,20 +192,14 @@ def _section_order(magic: bytes, start: int) -> str:
     raise EncapError(f"byte-order magic {magic.hex(' ')}", start + 8, "damaged section")
 
 
-def _block_body(
-    reader: _Reader, order: str, size_octets: bytes, start: int, taken: int
-) -> bytes:
+def _block_body(reader: _Reader, order: str, size_octets: bytes, start: int, taken: int) -> bytes:
     """The rest of a block, of which its first 8 + ``taken`` octets are read, without its trailer."""
     size = struct.unpack(order + "I", size_octets)[0]
     if size % 4 or not 12 + taken <= size <= _BLOCK_MAX:
-        raise EncapError(
-            f"a block of {size} octets", start + 4, "the capture is damaged"
-        )
+        raise EncapError(f"a block of {size} octets", start + 4, "the capture is damaged")
     body = reader.take(size - 12 - taken, "a block")
     if reader.take(4, "a block") != size_octets:
-        raise EncapError(
-            "a block's two lengths differ", start, "the capture is damaged"
-        )
+        raise EncapError("a block's two lengths differ", start, "the capture is damaged")
     return body
 
 
@@ -254,9 +246,7 @@ def _packet(
         high, low, kept, length = values[-4:]
         stamp, at = high << 32 | low, 20
     if index >= len(interfaces):
-        raise EncapError(
-            f"frame {number} is of interface {index}, of which nothing was said", start
-        )
+        raise EncapError(f"frame {number} is of interface {index}, of which nothing was said", start)
     interface = interfaces[index]
     if kind == _NG_SIMPLE and interface.snap:
         kept = min(kept, interface.snap)
@@ -264,7 +254,5 @@ def _packet(
         stamp = stamp * 1_000_000_000 // interface.units
         stamp += interface.offset * 1_000_000_000
     if len(body) - at < kept:
-        raise EncapError(
-            f"frame {number} overruns its block", start, "the capture is damaged"
-        )
+        raise EncapError(f"frame {number} overruns its block", start, "the capture is damaged")
     return Frame(number, interface.link, body[at : at + kept], length, stamp)

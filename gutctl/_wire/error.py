@@ -48,14 +48,8 @@ class EncapError(ValueError):
 
 def need_int(name: str, value: int, low: int, high: int) -> None:
     """Refuse a value outside ``low``..``high``, ends included, or that is no integer."""
-    if (
-        not isinstance(value, int)
-        or isinstance(value, bool)
-        or not low <= value <= high
-    ):
-        raise EncapError(
-            f"{name} is {value!r}", hint=f"{name} is an integer, {low} to {high}"
-        )
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise EncapError(f"{name} is {value!r}", hint=f"{name} is an integer, {low} to {high}")
 
 
 def need_octets(name: str, value: bytes, *sizes: int) -> None:

@@ -243,34 +243,24 @@ def encode_gue(header: Gue) -> bytes:
         parts.append(header.group.to_bytes(4, "big"))
     if isinstance(header.security, Hmac):
         sec = header.security
-        parts.append(
-            struct.pack("!IHH", sec.key_id, sec.payload_offset, sec.payload_length)
-            + sec.mac
-        )
+        parts.append(struct.pack("!IHH", sec.key_id, sec.payload_offset, sec.payload_length) + sec.mac)
     elif header.security is not None:
         parts.append(header.security)
     if header.fragment is not None:
         part = header.fragment
         word = part.offset << 3 | bool(part.more)
-        parts.append(
-            struct.pack("!HB", word, part.protocol)
-            + part.identification.to_bytes(5, "big")
-        )
+        parts.append(struct.pack("!HB", word, part.protocol) + part.identification.to_bytes(5, "big"))
     if header.transform is not None:
         change = header.transform
         parts.append(struct.pack("!BBH", change.type, change.protocol, change.info))
     if header.remote is not None:
         parts.append(struct.pack("!HH", header.remote.start, header.remote.offset))
     if header.checksum is not None:
-        parts.append(
-            struct.pack("!HH", header.checksum.checksum, header.checksum.coverage)
-        )
+        parts.append(struct.pack("!HH", header.checksum.checksum, header.checksum.coverage))
     if header.nat is not None:
         parts.append(struct.pack("!HH", header.nat, 0))
     if header.alternate is not None:
-        parts.append(
-            struct.pack("!HHI", 0, header.alternate.coverage, header.alternate.crc)
-        )
+        parts.append(struct.pack("!HHI", 0, header.alternate.coverage, header.alternate.crc))
     if header.magic:
         parts.append(MAGIC)
     if header.private is not None:
@@ -332,9 +322,7 @@ def _fragment(fields: _Fields) -> Fragment:
     octets = fields.take(8, "fragmentation")
     word, protocol = struct.unpack_from("!HB", octets)
     fields.reserved(word & 6, "fragmentation", 7)
-    return Fragment(
-        word >> 3, bool(word & 1), protocol, int.from_bytes(octets[3:], "big")
-    )
+    return Fragment(word >> 3, bool(word & 1), protocol, int.from_bytes(octets[3:], "big"))
 
 
 def _nat(fields: _Fields) -> int:
@@ -344,9 +332,7 @@ def _nat(fields: _Fields) -> int:
 
 
 def _alternate(fields: _Fields) -> AlternateChecksum:
-    reserved, coverage, crc = struct.unpack(
-        "!HHI", fields.take(8, "alternate checksum")
-    )
+    reserved, coverage, crc = struct.unpack("!HHI", fields.take(8, "alternate checksum"))
     fields.reserved(reserved, "alternate checksum", 8)
     return AlternateChecksum(coverage, crc)
 
@@ -365,9 +351,7 @@ def _magic(fields: _Fields) -> bool:
 def _private(fields: _Fields) -> Private:
     flags = int.from_bytes(fields.take(4, "private flags"), "big")
     if flags & ~PRIVATE_REMOTE:
-        raise EncapError(
-            f"unknown private flags 0x{flags:08x}", fields.at - 4, None, "flags"
-        )
+        raise EncapError(f"unknown private flags 0x{flags:08x}", fields.at - 4, None, "flags")
     return Private(_remote(fields, "private remote checksum") if flags else None)
 
 
@@ -393,17 +377,9 @@ def decode_gue(data: bytes) -> tuple[Gue, int]:
     group = int.from_bytes(take(4, "group"), "big") if flags & FLAG_G else None
     security = _security(fields, flags)
     fragment = _fragment(fields) if flags & FLAG_F else None
-    transform = (
-        Transform(*struct.unpack("!BBH", take(4, "transform")))
-        if flags & FLAG_T
-        else None
-    )
+    transform = Transform(*struct.unpack("!BBH", take(4, "transform"))) if flags & FLAG_T else None
     remote = _remote(fields, "remote checksum") if flags & FLAG_R else None
-    checksum = (
-        HeaderChecksum(*struct.unpack("!HH", take(4, "checksum")))
-        if flags & FLAG_K
-        else None
-    )
+    checksum = HeaderChecksum(*struct.unpack("!HH", take(4, "checksum"))) if flags & FLAG_K else None
     nat = _nat(fields) if flags & FLAG_N else None
     alternate = _alternate(fields) if flags & FLAG_A else None
     magic = _magic(fields) if flags & FLAG_M else False

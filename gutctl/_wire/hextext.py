@@ -13,9 +13,7 @@ _OFFSET_COLON = re.compile(
     re.IGNORECASE,
 )
 # "00000010  45 00 00 54 ...  ... |E..T|" (hexdump -C)
-_OFFSET_COLUMN = re.compile(
-    r"([0-9a-f]{7,8})\s{2,}((?:[0-9a-f]{2}\s+)*[0-9a-f]{2})\s*(?:\|.*)?", re.IGNORECASE
-)
+_OFFSET_COLUMN = re.compile(r"([0-9a-f]{7,8})\s{2,}((?:[0-9a-f]{2}\s+)*[0-9a-f]{2})\s*(?:\|.*)?", re.IGNORECASE)
 _SEPARATORS = re.compile(r"0x|[\s:,.\-]", re.IGNORECASE)
 
 

@@ -38,9 +38,7 @@ def ipv4(place: Place) -> Found:
     place.need(20, "an IPv4 header")
     size = 4 * (first & 15)
     if size < 20:
-        raise EncapError(
-            f"an IPv4 header of {size} octets", place.at, "20 at least", "inner"
-        )
+        raise EncapError(f"an IPv4 header of {size} octets", place.at, "20 at least", "inner")
     place.need(size, "the IPv4 header")
     _, tos, length, ident, word, ttl, protocol, check = place.unpack("BBHHHBBH", "IPv4")
     if length < size:
@@ -57,11 +55,7 @@ def ipv4(place: Place) -> Found:
         want = ~ones_add(total, ~check & 0xFFFF) & 0xFFFF
         state = "bad"
     source, destination = IPv4Address(header[12:16]), IPv4Address(header[16:20])
-    flags = [
-        name
-        for bit, name in ((0x8000, "evil"), (0x4000, "DF"), (0x2000, "MF"))
-        if word & bit
-    ]
+    flags = [name for bit, name in ((0x8000, "evil"), (0x4000, "DF"), (0x2000, "MF")) if word & bit]
     title = f"IPv4 {source} -> {destination}"
     if state == "bad":
         title += f", header checksum {checksum_words(state, want)}"
@@ -135,13 +129,7 @@ def extension(place: Place, number: int) -> Found:
     kind = EXTENSIONS[number]
     label = protocol_name(number)
     following, length = place.unpack("BB", label)
-    size = (
-        8
-        if kind == "fragment"
-        else 4 * (length + 2)
-        if kind == "ah"
-        else 8 * (length + 1)
-    )
+    size = 8 if kind == "fragment" else 4 * (length + 2) if kind == "ah" else 8 * (length + 1)
     place.need(size, label)
     body = place.data[place.at + 2 : place.at + size]
     fields = [

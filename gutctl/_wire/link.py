@@ -44,11 +44,7 @@ def ethernet(place: Place) -> Found:
     fields = (
         Field("destination", _mac(head[:6]), ""),
         Field("source", _mac(head[6:12]), ""),
-        *(
-            (Field("vlans", vlans, f"vlan {', '.join(map(str, vlans))}"),)
-            if vlans
-            else ()
-        ),
+        *((Field("vlans", vlans, f"vlan {', '.join(map(str, vlans))}"),) if vlans else ()),
         Field("type", kind, _type_text(kind)),
     )
     title = f"Ethernet {_mac(head[6:12])} -> {_mac(head[:6])}"
@@ -59,16 +55,12 @@ def ethernet(place: Place) -> Found:
 def cooked(place: Place) -> Found:
     """LINKTYPE_LINUX_SLL: what Linux gives for the device "any"."""
     kind, hardware, size, address, protocol = place.unpack("HHHQH", "a cooked header")
-    return _cooked(
-        place, 16, kind, hardware, address.to_bytes(8, "big")[:size], protocol
-    )
+    return _cooked(place, 16, kind, hardware, address.to_bytes(8, "big")[:size], protocol)
 
 
 def cooked2(place: Place) -> Found:
     """LINKTYPE_LINUX_SLL2: the same with the device's index."""
-    protocol, _, index, hardware, kind, size, address = place.unpack(
-        "HHIHBBQ", "a cooked header"
-    )
+    protocol, _, index, hardware, kind, size, address = place.unpack("HHIHBBQ", "a cooked header")
     octets = address.to_bytes(8, "big")[:size]
     return _cooked(place, 20, kind, hardware, octets, protocol, index)
 
@@ -107,13 +99,9 @@ def gre(place: Place) -> Found:
     """RFC 2784 with key and sequence number of RFC 2890. Version 1 (PPTP) is not walked into."""
     word, kind = place.unpack("HH", "a GRE header")
     if word & 7:
-        raise EncapError(
-            f"GRE version {word & 7}", place.at, "version 0 is taken apart"
-        )
+        raise EncapError(f"GRE version {word & 7}", place.at, "version 0 is taken apart")
     if word & 0x4000:
-        raise EncapError(
-            "GRE with source routes", place.at, "RFC 2784 has dropped them"
-        )
+        raise EncapError("GRE with source routes", place.at, "RFC 2784 has dropped them")
     size = 4
     fields = [Field("type", kind, _type_text(kind))]
     if word & 0x8000:

@@ -29,9 +29,7 @@ Kind = Literal["ipip", "sit", "ip6tnl", "gre", "gretap", "ip6gre", "ip6gretap"]
 Form = Literal["fou", "bare", "gue", "gutless"]
 
 
-def base_octets(
-    form: str, option_words: int = 0, *, bare: bool = True, check: bool = False
-) -> int:
+def base_octets(form: str, option_words: int = 0, *, bare: bool = True, check: bool = False) -> int:
     """Octets of the tunnel header between UDP and what follows.
 
     ``form``: ``fou``, ``bare``, ``gue`` or ``gutless``. ``option_words``: 4-octet words of options,
@@ -42,9 +40,7 @@ def base_octets(
     need_int("the number of option words", option_words, 0, 31)
     if form in ("fou", "bare"):
         if option_words or check:
-            raise EncapError(
-                f"format {form} has no header", hint="options and Check want gutless"
-            )
+            raise EncapError(f"format {form} has no header", hint="options and Check want gutless")
         return 0
     if form == "gue":
         return 4 + 4 * option_words
@@ -78,13 +74,9 @@ def overhead(
         raise EncapError(f"unknown link kind {kind!r}", hint=", ".join(_KINDS))
     wanted, inside = _KINDS[kind]
     if wanted != family:
-        raise EncapError(
-            f"kind {kind} over IPv{family}", hint=f"its outer header is IPv{wanted}"
-        )
+        raise EncapError(f"kind {kind} over IPv{family}", hint=f"its outer header is IPv{wanted}")
     if encap_limit and family == 4:
-        raise EncapError(
-            "an encapsulation limit over IPv4", hint="only ip6tnl and ip6gre have one"
-        )
+        raise EncapError("an encapsulation limit over IPv4", hint="only ip6tnl and ip6gre have one")
     base = base_octets(form, option_words, bare=inside == 0, check=check)
     return IP_OCTETS[family] + (8 if encap_limit else 0) + UDP_OCTETS + base + inside
 
@@ -104,9 +96,7 @@ def tunnel_mtu(
     Never more than fits the UDP length field. Other arguments: :func:`overhead`.
     Raises EncapError where nothing is left.
     """
-    extra = overhead(
-        form, family, kind, option_words, check=check, encap_limit=encap_limit
-    )
+    extra = overhead(form, family, kind, option_words, check=check, encap_limit=encap_limit)
     left = min(path_mtu - extra, _max_inner(extra, family, encap_limit))
     if left <= 0:
         raise EncapError(
@@ -130,16 +120,12 @@ def path_mtu(
 
     Raises EncapError for an inner packet that fits no UDP datagram.
     """
-    extra = overhead(
-        form, family, kind, option_words, check=check, encap_limit=encap_limit
-    )
+    extra = overhead(form, family, kind, option_words, check=check, encap_limit=encap_limit)
     need_int("the inner MTU", inner_mtu, 1, _max_inner(extra, family, encap_limit))
     return inner_mtu + extra
 
 
-def max_inner(
-    form: str, family: int, kind: str | None = None, option_words: int = 0
-) -> int:
+def max_inner(form: str, family: int, kind: str | None = None, option_words: int = 0) -> int:
     """The largest inner IP packet whose UDP length, and over IPv4 whose IP total length, fits 16 bits."""
     return _max_inner(overhead(form, family, kind, option_words), family, False)
 

@@ -71,9 +71,7 @@ class Option:
         need_int("the option type", self.type, 0, 0xFF)
         need_octets("the option's data", self.data)
         if self.type == PAD1 and self.data:
-            raise EncapError(
-                "Pad1 with data", hint="Pad1 is one octet; use PadN, type 1"
-            )
+            raise EncapError("Pad1 with data", hint="Pad1 is one octet; use PadN, type 1")
         if len(self.data) > AREA_MAX - 2:
             raise EncapError(
                 f"an option with {len(self.data)} octets of data",
@@ -262,9 +260,7 @@ class MinPathMtu:
         need_int("the least MTU", self.minimum, 0, 0xFFFF)
         need_int("the reported MTU", self.reported, 0, 0xFFFE)
         if self.reported % 2:
-            raise EncapError(
-                "the reported MTU is an even number", hint="RFC 9268 section 5"
-            )
+            raise EncapError("the reported MTU is an even number", hint="RFC 9268 section 5")
 
     def option(self) -> Option:
         """On the wire."""
@@ -304,9 +300,7 @@ def option_value(option: Option) -> Value | None:
     try:
         return _value(option)
     except EncapError as error:
-        raise EncapError(
-            f"option {option.name}: {error.what}", None, error.hint, "options"
-        ) from None
+        raise EncapError(f"option {option.name}: {error.what}", None, error.hint, "options") from None
 
 
 def _value(option: Option) -> Value | None:

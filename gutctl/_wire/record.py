@@ -114,9 +114,7 @@ def _short_hex(data: bytes) -> str:
 
 def _field_lines(layer: Layer, short: bool) -> Iterator[str]:
     plain = [
-        f"{item.name.replace('_', ' ')} {item.value}"
-        if item.text is None
-        else item.text
+        f"{item.name.replace('_', ' ')} {item.value}" if item.text is None else item.text
         for item in layer.fields
         if not item.own_line and item.text != ""
     ]

@@ -42,9 +42,7 @@ def checksum(data: Octets) -> int:
     return ~ones_sum(data) & 0xFFFF
 
 
-def pseudo_sum(
-    source: Address | None, destination: Address | None, protocol: int, length: int
-) -> int:
+def pseudo_sum(source: Address | None, destination: Address | None, protocol: int, length: int) -> int:
     """Sum of the pseudo-header (RFC 768, RFC 8200 section 8.1); ``length`` in octets.
 
     Both addresses None: they count as zero, the rule of transport mode in the GUT-less header
@@ -61,26 +59,18 @@ def pseudo_sum(
     return ones_add(total)
 
 
-def transport_checksum(
-    source: Address | None, destination: Address | None, protocol: int, segment: Octets
-) -> int:
+def transport_checksum(source: Address | None, destination: Address | None, protocol: int, segment: Octets) -> int:
     """The checksum of a segment whose checksum field is zero (TCP, DCCP with full coverage, ICMPv6).
 
     UDP and UDP-Lite send a computed 0 as 0xffff: :func:`udp_checksum` does.
     """
-    total = ones_add(
-        pseudo_sum(source, destination, protocol, len(segment)), ones_sum(segment)
-    )
+    total = ones_add(pseudo_sum(source, destination, protocol, len(segment)), ones_sum(segment))
     return ~total & 0xFFFF
 
 
-def transport_checksum_ok(
-    source: Address | None, destination: Address | None, protocol: int, segment: Octets
-) -> bool:
+def transport_checksum_ok(source: Address | None, destination: Address | None, protocol: int, segment: Octets) -> bool:
     """Does a whole segment with its checksum verify?"""
-    total = ones_add(
-        pseudo_sum(source, destination, protocol, len(segment)), ones_sum(segment)
-    )
+    total = ones_add(pseudo_sum(source, destination, protocol, len(segment)), ones_sum(segment))
     return total == 0xFFFF
 
 
@@ -98,9 +88,7 @@ def udp_checksum(
 ChecksumState = Literal["ok", "bad", "none"]
 
 
-def udp_checksum_state(
-    source: Address | None, destination: Address | None, datagram: Octets
-) -> ChecksumState:
+def udp_checksum_state(source: Address | None, destination: Address | None, datagram: Octets) -> ChecksumState:
     """Judge a UDP header and payload as received: none where the field is zero.
 
     Raises EncapError below 8 octets.
@@ -119,36 +107,26 @@ def compute_check(payload: Octets) -> int:
     Raises EncapError below 4 octets.
     """
     if len(payload) < 4:
-        raise EncapError(
-            "a GUT-less header has 4 octets", len(payload), reason="truncated"
-        )
+        raise EncapError("a GUT-less header has 4 octets", len(payload), reason="truncated")
     total = ones_add(ones_sum(payload[:2]), ones_sum(payload[4:]))
     return (~total & 0xFFFF) or 0xFFFF
 
 
 def seal(payload: Octets) -> bytes:
     """The same UDP payload with the Check word that makes it neutral."""
-    return (
-        bytes(payload[:2])
-        + compute_check(payload).to_bytes(2, "big")
-        + bytes(payload[4:])
-    )
+    return bytes(payload[:2]) + compute_check(payload).to_bytes(2, "big") + bytes(payload[4:])
 
 
 def check_state(payload: Octets) -> ChecksumState:
     """Judge the Check word of a UDP payload that begins with a GUT-less header: none where it is 0."""
     if len(payload) < 4:
-        raise EncapError(
-            "a GUT-less header has 4 octets", len(payload), reason="truncated"
-        )
+        raise EncapError("a GUT-less header has 4 octets", len(payload), reason="truncated")
     if payload[2] == payload[3] == 0:
         return "none"
     return "ok" if ones_sum(payload) == NEUTRAL else "bad"
 
 
-def repair_check(
-    check: int, before: Octets, after: Octets, *, odd: bool = False
-) -> int:
+def repair_check(check: int, before: Octets, after: Octets, *, odd: bool = False) -> int:
     """Check after an on-path node has changed ``before`` into ``after``, of the same length.
 
     ``odd``: the first changed octet stands at an odd offset from the GUT-less header. A Check of 0
@@ -158,11 +136,7 @@ def repair_check(
     if check == 0:
         return 0
     if len(before) != len(after):
-        raise EncapError(
-            f"{len(before)} octets became {len(after)}", hint="the length stays"
-        )
+        raise EncapError(f"{len(before)} octets became {len(after)}", hint="the length stays")
     # Check' = Check + before - after, in one's complement
-    total = ones_add(
-        check, ones_sum(before, odd=odd), ~ones_sum(after, odd=odd) & 0xFFFF
-    )
+    total = ones_add(check, ones_sum(before, odd=odd), ~ones_sum(after, odd=odd) & 0xFFFF)
     return total or 0xFFFF

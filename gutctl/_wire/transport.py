@@ -32,9 +32,7 @@ def udp(place: Place) -> Found:
     if length == 0:
         length = place.left  # RFC 2675: more than the field can say
     if length < 8:
-        raise EncapError(
-            f"UDP length {length}", place.at + 4, "8 at least", "truncated"
-        )
+        raise EncapError(f"UDP length {length}", place.at + 4, "8 at least", "truncated")
     if length > place.left and not place.unverified:
         raise EncapError(
             f"UDP length {length} with {place.left} octets there",
@@ -68,18 +66,14 @@ def udplite(place: Place) -> Found:
         Field("coverage", coverage),
         *checksum_fields(check, state, want),
     )
-    title = (
-        f"UDP-Lite {source} -> {destination}, checksum {checksum_words(state, want)}"
-    )
+    title = f"UDP-Lite {source} -> {destination}, checksum {checksum_words(state, want)}"
     layer = Layer("udplite", "UDP-Lite", title, place.at, 8, fields, joined=True)
     return Found(layer, None, place.past(8))
 
 
 def tcp(place: Place) -> Found:
     """RFC 9293."""
-    source, destination, sequence, ack, word, window, check, urgent = place.unpack(
-        "HHIIHHHH", "a TCP header"
-    )
+    source, destination, sequence, ack, word, window, check, urgent = place.unpack("HHIIHHHH", "a TCP header")
     size = 4 * (word >> 12)
     if size < 20:
         raise EncapError(f"a TCP header of {size} octets", place.at + 12, "20 at least")
@@ -98,17 +92,12 @@ def tcp(place: Place) -> Found:
         Field("urgent", urgent),
         *((Field("tcp_options", options),) if options else ()),
     )
-    title = (
-        f"TCP {source} -> {destination} {' '.join(flags) or 'no flags'}, "
-        f"checksum {checksum_words(state, want)}"
-    )
+    title = f"TCP {source} -> {destination} {' '.join(flags) or 'no flags'}, checksum {checksum_words(state, want)}"
     layer = Layer("tcp", "TCP", title, place.at, size, fields, joined=True)
     return Found(layer, None, place.past(size))
 
 
-def _icmp_body(
-    kind: int, code: int, place: Place, names: dict[tuple[int, int], str]
-) -> str:
+def _icmp_body(kind: int, code: int, place: Place, names: dict[tuple[int, int], str]) -> str:
     return names.get((kind, code), f"type {kind} code {code}")
 
 
@@ -201,14 +190,9 @@ def sctp(place: Place) -> Found:
         Field("checksum", check, words),
         Field("checksum_state", state, ""),
         *((Field("checksum_want", want, ""),) if want is not None else ()),
-        Field(
-            "chunks", chunks, f"chunks {', '.join(chunks)}" if chunks else "no chunks"
-        ),
+        Field("chunks", chunks, f"chunks {', '.join(chunks)}" if chunks else "no chunks"),
     )
-    title = (
-        f"SCTP {source} -> {destination} {' '.join(chunks)}".rstrip()
-        + f", checksum {checksum_words(state)}"
-    )
+    title = f"SCTP {source} -> {destination} {' '.join(chunks)}".rstrip() + f", checksum {checksum_words(state)}"
     layer = Layer("sctp", "SCTP", title, place.at, 12, fields, joined=True)
     return Found(layer, None, place.past(12))
 
@@ -226,17 +210,13 @@ def _sctp_chunks(data: bytes) -> list[str]:
 
 def dccp(place: Place) -> Found:
     """RFC 4340; the checksum is verified where it covers the whole."""
-    source, destination, offset, cover, check, word = place.unpack(
-        "HHBBHI", "a DCCP header"
-    )
+    source, destination, offset, cover, check, word = place.unpack("HHBBHI", "a DCCP header")
     place.need(12, "a DCCP header")
     kind = word >> 25 & 15
     extended = bool(word >> 24 & 1)
     size = 4 * offset
     if size < (16 if extended else 12):
-        raise EncapError(
-            f"a DCCP header of {size} octets", place.at + 4, "12 or 16 at least"
-        )
+        raise EncapError(f"a DCCP header of {size} octets", place.at + 4, "12 or 16 at least")
     place.need(size, "the DCCP header")
     sequence = word & 0xFFFFFF
     if extended:
@@ -255,9 +235,7 @@ def dccp(place: Place) -> Found:
         Field("type", kind, f"type {kind} ({name})"),
         Field("sequence", sequence),
     )
-    title = (
-        f"DCCP {source} -> {destination} {name}, checksum {checksum_words(state, want)}"
-    )
+    title = f"DCCP {source} -> {destination} {name}, checksum {checksum_words(state, want)}"
     layer = Layer("dccp", "DCCP", title, place.at, size, fields, joined=True)
     return Found(layer, None, place.past(size))
 

@@ -21,9 +21,7 @@ from gutctl._wire.walk import Found, Place
 def fou(place: Place, protocol: int) -> Found:
     """A FOU port: nothing to see but what the port is declared to carry."""
     name = protocol_name(protocol)
-    fields = (
-        Field("protocol", protocol, f"protocol {protocol}, as declared for the port"),
-    )
+    fields = (Field("protocol", protocol, f"protocol {protocol}, as declared for the port"),)
     layer = Layer("fou", "FOU", f"FOU  {name}", place.at, 0, fields)
     return Found(layer, protocol, replace(place, carrier="fou"), tunnel=True)
 
@@ -79,9 +77,7 @@ def _plain(value: Any) -> Any:
 
 def _words(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(
-            f"{name.replace('_', ' ')} {item}" for name, item in value.items()
-        )
+        return ", ".join(f"{name.replace('_', ' ')} {item}" for name, item in value.items())
     return str(value)
 
 
@@ -116,9 +112,7 @@ def _gue(place: Place, payload: bytes, verdict: tuple[Field, ...]) -> Found:
             value = _plain(asdict(value))
         if isinstance(header.security, Hmac) and name == "security":
             value = {"hmac": value.pop("mac"), **value}
-        fields.append(
-            Field(label.replace(" ", "_"), value, _words(value), own_line=True)
-        )
+        fields.append(Field(label.replace(" ", "_"), value, _words(value), own_line=True))
     if header.magic:
         fields.append(Field("magic", True, "ffd871a2b4e7c965", own_line=True))
     if header.private is not None:
@@ -177,14 +171,8 @@ def _option(option: Option) -> Field:
     if value is None:
         text = option.data.hex() or "no data"
         return Field("options", [found], text, own_line=True)
-    plain = {
-        name: item if isinstance(item, int | bool | str) else _plain(item)
-        for name, item in asdict(value).items()
-    }
-    plain = {
-        name: str(item) if not isinstance(item, int | str) else item
-        for name, item in plain.items()
-    }
+    plain = {name: item if isinstance(item, int | bool | str) else _plain(item) for name, item in asdict(value).items()}
+    plain = {name: str(item) if not isinstance(item, int | str) else item for name, item in plain.items()}
     found["value"] = plain
     text = str(plain["id"]) if set(plain) == {"id"} else _words(plain)
     return Field("options", [found], text, own_line=True)
@@ -192,9 +180,7 @@ def _option(option: Option) -> Field:
 
 def _gutless(place: Place, payload: bytes, verdict: tuple[Field, ...]) -> Found:
     header, size = decode_gutless(payload)
-    state = (
-        place.unverified if place.unverified and header.check else check_state(payload)
-    )
+    state = place.unverified if place.unverified and header.check else check_state(payload)
     words = {
         "none": "unused",
         "ok": f"0x{header.check:04x} ok",
@@ -207,6 +193,7 @@ def _gutless(place: Place, payload: bytes, verdict: tuple[Field, ...]) -> Found:
         Field("hlen", (size - 4) // 4, f"hlen {(size - 4) // 4}"),
         Field("check", header.check, ""),
         Field("check_state", state, ""),
+        Field("options", [], ""),
         *verdict,
         *(_option(option) for option in header.options),
     )
@@ -219,10 +206,7 @@ def _gutless(place: Place, payload: bytes, verdict: tuple[Field, ...]) -> Found:
     if header.control:
         found = decode_control(header.protocol, payload[size:])
         if found is not None:
-            body = tuple(
-                Field(name, _plain(value), own_line=True)
-                for name, value in asdict(found).items()
-            )
+            body = tuple(Field(name, _plain(value), own_line=True) for name, value in asdict(found).items())
             after = after.past(after.left)
     title = f"GUT-less  {_what(header)}, {_size(size, 'of options')}, Check {check}"
     layer = Layer("gutless", "GUT-less", title, place.at, size, fields + body)

@@ -82,9 +82,7 @@ def receive_verdict(
     """
     if "fou" in accept:
         if len(set(accept)) > 1 or fou_protocol is None:
-            raise EncapError(
-                "a FOU port", hint='accept is {"fou"} alone, and fou_protocol is given'
-            )
+            raise EncapError("a FOU port", hint='accept is {"fou"} alone, and fou_protocol is given')
         return _judge_inner(payload, 0, fou_protocol, inner)
     if not payload:
         return Dropped("truncated")
@@ -136,9 +134,7 @@ def _options_pass(area: bytes) -> bool:
     return True
 
 
-def _judge_inner(
-    payload: bytes, size: int, protocol: int, inner: Collection[int]
-) -> Accepted | Dropped:
+def _judge_inner(payload: bytes, size: int, protocol: int, inner: Collection[int]) -> Accepted | Dropped:
     if protocol not in inner:
         return Dropped("protocol")
     if len(payload) - size < INNER_MIN.get(protocol, 0):

@@ -88,9 +88,7 @@ class Found:
     """What follows is another packet inside this one."""
 
 
-def checksum_fields(
-    value: int, state: str, want: int | None = None
-) -> tuple[Field, ...]:
+def checksum_fields(value: int, state: str, want: int | None = None) -> tuple[Field, ...]:
     """A checksum with what was found about it."""
     text = f"checksum 0x{value:04x} {checksum_words(state, want)}"
     fields = [
@@ -117,9 +115,7 @@ def checksum_words(state: str, want: int | None = None) -> str:
             return f"not verified ({state})"
 
 
-def judge_transport(
-    place: Place, protocol: int, check_at: int, *, optional: bool = False
-) -> tuple[str, int | None]:
+def judge_transport(place: Place, protocol: int, check_at: int, *, optional: bool = False) -> tuple[str, int | None]:
     """State of a transport's Internet checksum ``check_at`` octets into the segment, and what it should be.
 
     ``optional``: 0 says that there is none (UDP). In transport mode the GUT-less header leaves the

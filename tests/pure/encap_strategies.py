@@ -26,12 +26,7 @@ def optional(strategy: st.SearchStrategy[T]) -> st.SearchStrategy[T | None]:
 
 
 remotes = st.builds(encap.RemoteChecksum, U16, U16)
-securities = (
-    octets(8)
-    | octets(16)
-    | octets(32)
-    | st.builds(encap.Hmac, U32, U16, U16, octets(32))
-)
+securities = octets(8) | octets(16) | octets(32) | st.builds(encap.Hmac, U32, U16, U16, octets(32))
 
 
 @st.composite
@@ -96,9 +91,7 @@ raw_options = st.builds(
 def gutless_headers(draw: st.DrawFn) -> encap.Gutless:
     wanted = draw(
         st.lists(
-            raw_options
-            | values.map(lambda value: value.option())
-            | st.just(encap.Option(0)),
+            raw_options | values.map(lambda value: value.option()) | st.just(encap.Option(0)),
             max_size=6,
         )
     )

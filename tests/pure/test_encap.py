@@ -68,9 +68,7 @@ def test_any_octets_give_a_packet_or_an_encap_error(data: bytes) -> None:
 
 
 @given(st.integers(0, 255), st.binary(max_size=30))
-def test_any_option_data_gives_a_value_or_an_encap_error(
-    kind: int, data: bytes
-) -> None:
+def test_any_option_data_gives_a_value_or_an_encap_error(kind: int, data: bytes) -> None:
     option = Option(kind, b"" if kind == 0 else data)
     try:
         value = encap.option_value(option)
@@ -81,9 +79,7 @@ def test_any_option_data_gives_a_value_or_an_encap_error(
 
 
 @given(st.integers(0, 255), st.binary(max_size=80))
-def test_any_control_body_gives_a_body_or_an_encap_error(
-    kind: int, body: bytes
-) -> None:
+def test_any_control_body_gives_a_body_or_an_encap_error(kind: int, body: bytes) -> None:
     try:
         found = encap.decode_control(kind, body)
     except EncapError as error:
@@ -226,9 +222,7 @@ def test_reserved_bits_in_fields_are_refused(hexa: str, where: int) -> None:
     assert caught.value.where == where
 
 
-@pytest.mark.parametrize(
-    "first", [*range(0x50, 0x60), *range(0x70, 0x80), *range(0xC0, 0x100)]
-)
+@pytest.mark.parametrize("first", [*range(0x50, 0x60), *range(0x70, 0x80), *range(0xC0, 0x100)])
 def test_first_octets_of_no_format(first: int) -> None:
     with pytest.raises(EncapError) as caught:
         encap.decode(bytes([first]) + bytes(60))
@@ -245,9 +239,7 @@ def test_option_bits() -> None:
     assert Option(0x99).name == "option-99"
 
 
-@given(
-    st.lists(st.builds(Option, st.integers(1, 255), st.binary(max_size=20)), max_size=4)
-)
+@given(st.lists(st.builds(Option, st.integers(1, 255), st.binary(max_size=20)), max_size=4))
 def test_pad_fills_the_last_word(options: list[Option]) -> None:
     padded = encap.pad(options)
     assert list(padded[: len(options)]) == options

@@ -46,27 +46,17 @@ def test_overhead_of_what_is_rare() -> None:
 @given(st.integers(0, 31))
 def test_base_header_is_as_long_as_one_that_is_sent(words: int) -> None:
     options = (Option(0),) * (4 * words)
-    assert encap.base_octets("gutless", words, bare=False) == len(
-        encap.encode(Gutless(47, options))
-    )
-    assert encap.base_octets("gue", words) == len(
-        encap.encode(Gue(47, surplus=bytes(4 * words)))
-    )
+    assert encap.base_octets("gutless", words, bare=False) == len(encap.encode(Gutless(47, options)))
+    assert encap.base_octets("gue", words) == len(encap.encode(Gue(47, surplus=bytes(4 * words))))
 
 
 tunnels = st.sampled_from([4, 6]).flatmap(
-    lambda family: st.tuples(
-        st.just(family), st.sampled_from(KINDS[family]), st.integers(0, 31)
-    )
+    lambda family: st.tuples(st.just(family), st.sampled_from(KINDS[family]), st.integers(0, 31))
 )
 
 
-@given(
-    st.sampled_from(["fou", "bare", "gue", "gutless"]), tunnels, st.integers(1, 70000)
-)
-def test_tunnel_mtu_and_path_mtu_are_inverse(
-    form: str, tunnel: tuple[int, str, int], path: int
-) -> None:
+@given(st.sampled_from(["fou", "bare", "gue", "gutless"]), tunnels, st.integers(1, 70000))
+def test_tunnel_mtu_and_path_mtu_are_inverse(form: str, tunnel: tuple[int, str, int], path: int) -> None:
     family, kind, words = tunnel
     if form in ("fou", "bare"):
         words = 0

@@ -50,9 +50,7 @@ def test_ipv4_header_known_from_print() -> None:
 
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_sums_of_parts_add_up(first: bytes, second: bytes) -> None:
-    parts = encap.ones_add(
-        encap.ones_sum(first), encap.ones_sum(second, odd=len(first) % 2 == 1)
-    )
+    parts = encap.ones_add(encap.ones_sum(first), encap.ones_sum(second, odd=len(first) % 2 == 1))
     assert parts == encap.ones_sum(first + second)
 
 
@@ -113,12 +111,8 @@ def test_check_makes_the_payload_neutral(body: bytes, ports: int) -> None:
     assert added_up(payload) == 0xFFFF
     # the point of it: header-only and whole checksum are one number
     udp = ports.to_bytes(2, "big") + b"\x17\xc0" + (8 + len(payload)).to_bytes(2, "big")
-    heads = encap.ones_add(
-        encap.pseudo_sum(A4, B4, 17, 8 + len(payload)), encap.ones_sum(udp)
-    )
-    assert encap.udp_checksum(A4, B4, udp + b"\0\0" + payload) == (
-        (~heads & 0xFFFF) or 0xFFFF
-    )
+    heads = encap.ones_add(encap.pseudo_sum(A4, B4, 17, 8 + len(payload)), encap.ones_sum(udp))
+    assert encap.udp_checksum(A4, B4, udp + b"\0\0" + payload) == ((~heads & 0xFFFF) or 0xFFFF)
 
 
 def test_a_check_of_zero_is_sent_as_ffff() -> None:

@@ -88,9 +88,7 @@ def test_default_port(payload: bytes, verdict: Accepted | Dropped) -> None:
     ],
 )
 @pytest.mark.parametrize("header", [Gue, Gutless])
-def test_smallest_inner_header(
-    protocol: int, least: int, header: type[Gue | Gutless]
-) -> None:
+def test_smallest_inner_header(protocol: int, least: int, header: type[Gue | Gutless]) -> None:
     body = {4: b"\x45", 41: b"\x60"}.get(protocol, b"") + bytes(60)
     for size in range(44):
         payload = encap.encode(header(protocol), body[:size])
@@ -115,9 +113,7 @@ def test_formats_not_accepted() -> None:
 
 def test_fou_port() -> None:
     def fou(payload: bytes, protocol: int) -> Accepted | Dropped:
-        return receive_verdict(
-            payload, accept={"fou"}, fou_protocol=protocol, inner={protocol}
-        )
+        return receive_verdict(payload, accept={"fou"}, fou_protocol=protocol, inner={protocol})
 
     assert fou(IP4, 4) == Accepted(4, 0)
     assert fou(IP6, 4) == Dropped("inner")
@@ -156,12 +152,8 @@ def test_any_octets_get_a_verdict(payload: bytes, udp_checksum: bool) -> None:
 
 
 @given(gue_headers() | gutless_headers(), st.binary(min_size=40, max_size=60))
-def test_valid_headers_are_dropped_for_what_they_say_alone(
-    header: Gue | Gutless, payload: bytes
-) -> None:
-    verdict = receive_verdict(
-        encap.encode(header, payload), inner=set(range(256)) - {4, 41}
-    )
+def test_valid_headers_are_dropped_for_what_they_say_alone(header: Gue | Gutless, payload: bytes) -> None:
+    verdict = receive_verdict(encap.encode(header, payload), inner=set(range(256)) - {4, 41})
     if isinstance(header, Gue) and header.flags:
         # Linux's second private word is not announced by the flags
         assert verdict == Dropped("flags")

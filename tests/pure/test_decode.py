@@ -92,7 +92,7 @@ def xxd(data: bytes) -> str:
 
 
 HEX_FORMS = [
-    bytes.hex,
+    lambda data: data.hex(),
     lambda data: data.hex(" "),
     lambda data: data.hex(":").upper(),
     lambda data: ", ".join(f"0x{octet:02x}" for octet in data),

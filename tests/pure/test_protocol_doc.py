@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/protocol.md says what the code does: its vectors, its tables, its order of drop reasons."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gutctl import encap
+from gutctl._wire import gue, options
+from gutctl._wire.verdict import INNER_MIN
+from gutctl.dissect import dissect_packet, dissect_payload
+from gutctl.encap import Accepted, Decoded, EncapError, Gutless, Option
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs/protocol.md").read_text()
+FORMATS: dict[type[Any], str] = {encap.Gue: "gue0", encap.Bare: "bare", Gutless: "gutless"}
+
+
+def blocks() -> dict[str, list[dict[str, Any]]]:
+    """All TOML of the document, joined."""
+    return tomllib.loads("\n".join(re.findall(r"^```toml\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)))
+
+
+def section(number: str) -> str:
+    """The text of one section, up to the next heading of any level."""
+    found = re.search(rf"^##+ {re.escape(number)}\.? .*?(?=^##)", TEXT, re.DOTALL | re.MULTILINE)
+    assert found, f"there is no section {number}"
+    return found[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of the rows of all tables, without headings and without figures."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    rules = [index for index, row in enumerate(cells) if set("".join(row)) == {"-"}]
+    return [row for index, row in enumerate(cells) if index not in rules and index + 1 not in rules]
+
+
+VECTORS = blocks()["vector"]
+PACKETS = blocks()["packet"]
+
+
+def test_there_are_vectors_of_every_kind() -> None:
+    assert {vector.get("format") for vector in VECTORS} >= {"bare", "gue0", "gutless", None}
+    assert len({vector["name"] for vector in VECTORS}) == len(VECTORS)
+    told = {vector["verdict"] for vector in VECTORS}
+    # those that a vector can show: not the port's formats, its sources, nor the depth
+    assert told == {
+        *("accepted", "truncated", "variant", "flags", "length", "control", "options"),
+        *("check", "protocol-zero", "protocol", "inner"),
+    }
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_vector(vector: dict[str, Any]) -> None:
+    known = {*("name", "payload", "format", "header_octets", "next", "check", "error", "verdict")}
+    assert set(vector) <= known | {"accept_inner", "udp_checksum", "transport"}, "a key that nothing reads"
+    payload = bytes.fromhex(vector["payload"])
+    inner = vector.get("accept_inner", [4, 41, 47, 143])
+    verdict = encap.receive_verdict(payload, inner=inner, udp_checksum=vector.get("udp_checksum", True))
+    if vector["verdict"] == "accepted":
+        assert verdict == Accepted(vector["next"], vector["header_octets"])
+    else:
+        assert verdict == encap.Dropped(vector["verdict"])
+
+    if "error" in vector:
+        with pytest.raises(EncapError) as caught:
+            encap.decode(payload)
+        assert caught.value.reason == vector["error"]
+        return
+    decoded = encap.decode(payload)
+    assert FORMATS[type(decoded.header)] == vector["format"]
+    assert decoded == Decoded(
+        decoded.header, vector.get("next"), payload[vector["header_octets"] :], vector["header_octets"]
+    )
+    assert encap.encode(decoded.header, decoded.payload) == payload
+    if vector["format"] == "gutless":
+        assert encap.check_state(payload) == vector.get("check", "none")
+    if "transport" in vector:
+        assert encap.transport_checksum_ok(None, None, vector["next"], decoded.payload)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_inner_packets_of_vectors_are_sound(vector: dict[str, Any]) -> None:
+    """What a vector carries has right checksums, but where damage is its point."""
+    if vector["verdict"] not in ("accepted", "options", "flags") or "error" in vector:
+        return
+    found = dissect_payload(bytes.fromhex(vector["payload"]))
+    assert found.problem is None
+    states = {layer.to_json().get("checksum_state") for layer in found.layers} - {None}
+    assert states <= {"ok", "remote"}
+
+
+@pytest.mark.parametrize("packet", PACKETS, ids=lambda packet: packet["name"])
+def test_packet(packet: dict[str, Any]) -> None:
+    octets = bytes.fromhex(packet["octets"])
+    assert list(dissect_packet(octets).lines(short=True)) == packet["lines"]
+    # both checksums of section 5.1 are the one on the wire
+    udp, payload = octets[20:28], octets[28:]
+    pseudo = octets[12:20] + b"\0\x11" + (len(octets) - 20).to_bytes(2, "big")
+    assert encap.ones_sum(pseudo + udp) == 0xFFFF
+    assert encap.ones_sum(pseudo + udp + payload) == 0xFFFF
+
+
+def test_reasons_are_those_of_the_kernel_and_all_of_them() -> None:
+    header = (ROOT / "kmod/include/uapi/linux/gutless.h").read_text()
+    body = re.search(r"enum gutless_rx_attr \{(.*?)\};", header, re.DOTALL)
+    assert body
+    kernel = {name.lower().replace("_", "-") for name in re.findall(r"GUTLESS_A_RX_DROP_(\w+)", body[1])}
+    told = {name for row in rows(section("9")) if len(row) == 3 for name in re.findall(r"`([a-z-]+)`", row[2])}
+    assert told == kernel
+
+
+def test_smallest_inner_headers() -> None:
+    found = {}
+    for names, octets in (row for row in rows(section("9")) if len(row) == 2):
+        found |= {int(number): int(octets) for number in re.findall(r"\d+(?= )", names)}
+    assert found == INNER_MIN
+
+
+def test_costs() -> None:
+    kinds = {"IP": ("ipip", "ip6tnl"), "GRE": ("gre", "ip6gre"), "GRE with Ethernet": ("gretap", "ip6gretap")}
+    table = rows(section("11"))
+    assert len(table) == 8
+    for name, carried, octets4, mtu4, octets6, mtu6 in table:
+        form, _, rest = name.replace(",", "").partition(" ")
+        words = int(rest.split()[0]) if "words" in rest else 0
+        for family, octets, mtu in ((4, octets4, mtu4), (6, octets6, mtu6)):
+            kind = kinds[carried][family == 6]
+            assert encap.overhead(form, family, kind, words) == int(octets)
+            assert encap.tunnel_mtu(1500, form, family, kind, words) == int(mtu)
+    assert encap.max_inner("fou", 4) == 65535 - 28
+    assert encap.max_inner("fou", 6) == 65535 - 48 + 40
+
+
+def test_options() -> None:
+    table = [row for row in rows(section("7")) if row[0].startswith("0x")]
+    assert len(table) == 7
+    for number, name, sizes, _, once in table:
+        kind = int(number, 16)
+        assert Option(kind).name.replace("-", " ") == name.replace("MTU", "mtu").replace("minimum", "min")
+        assert (kind in options.SINGLETONS) == (once == "yes")
+        for size in map(int, sizes.split(", ")):
+            family = b"\x06" if size == 19 else b"\x04"
+            value = encap.option_value(Option(kind, family + bytes(size - 1) if kind == 0x1B else bytes(size)))
+            assert value is not None
+            assert len(value.option().data) == size
+        with pytest.raises(EncapError):
+            encap.option_value(Option(kind, bytes(30)))
+    experiments = set(re.findall(r"0x[0-9a-f]e\b", section("7").split("| no |")[-1]))
+    assert {int(number, 16) for number in experiments} == set(options.EXPERIMENTS)
+
+
+def test_gue_fields() -> None:
+    masks = 0
+    for mask_text, name, sizes, _ in rows(section("3.2")):
+        mask = int(mask_text, 16)
+        assert not masks & mask
+        masks |= mask
+        if name == "undefined":
+            assert all(gue.fields_octets(1 << bit) is None for bit in range(16) if mask & 1 << bit)
+        elif mask == gue.SEC_MASK:
+            assert [gue.fields_octets(value << 12) for value in range(1, 5)] == list(map(int, sizes.split(", ")))
+            assert all(gue.fields_octets(value << 12) is None for value in (5, 6, 7))
+        else:
+            assert gue.fields_octets(mask) == int(sizes.split()[0])
+    assert masks == 0xFFFF
+
+
+def test_control_types() -> None:
+    table = [row for row in rows(section("8")) if row[0].isdigit()]
+    assert {int(row[0]): row[1] for row in table} == encap.CONTROL_NAMES
+
+
+def test_sections_that_the_code_names_exist() -> None:
+    for path in (*ROOT.glob("gutctl/**/*.py"), *ROOT.glob("kmod/*.[ch]")):
+        named = r"protocol\.md,? section\s+([0-9.]*[0-9])"
+        for number in re.findall(named, path.read_text()):
+            assert section(number), f"{path.name} names section {number}"

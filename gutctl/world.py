@@ -8,6 +8,7 @@ looking after its port and profile takes more than one door.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,10 +53,15 @@ def _open_kernel(netns: Netns) -> Door:
     return Kernel(netns)
 
 
+def _own() -> str:
+    # of the calling thread, not of the process's first: threads may stand elsewhere
+    return f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net"
+
+
 def _identity(netns: Netns) -> object:
     """Device and inode of a namespace: what two names of the same one share."""
     if netns is None:
-        path = "/proc/self/ns/net"
+        path = _own()
     elif isinstance(netns, int) or netns.isdigit():
         path = f"/proc/{netns}/ns/net"
     else:
@@ -122,7 +128,7 @@ class World:
 
     def spec(self, netns: Netns) -> str | int:
         """Words for a namespace that mean the same wherever they are said."""
-        return os.getpid() if netns is None else netns
+        return _own() if netns is None else netns
 
     def state(self, netns: Netns, *, needed: bool = True) -> State:
         """Ports and profiles. ``needed``: raise where the module is not loaded."""

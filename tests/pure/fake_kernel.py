@@ -83,7 +83,7 @@ class Machine:
 
     def name_of(self, netns: Netns) -> str:
         """The namespace that a word names."""
-        if netns in (None, os.getpid(), "/proc/1/ns/net"):
+        if netns in (None, "/proc/1/ns/net") or str(netns).startswith(f"/proc/{os.getpid()}/"):
             return ROOT
         if netns not in self.spaces or netns == ROOT:
             raise NotFoundError(f"there is no network namespace {netns}")

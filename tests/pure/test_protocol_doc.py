@@ -117,7 +117,7 @@ def test_reasons_are_those_of_the_kernel_and_all_of_them() -> None:
 
 
 def test_smallest_inner_headers() -> None:
-    found = {}
+    found: dict[int, int] = {}
     for names, octets in (row for row in rows(section("9")) if len(row) == 2):
         found |= {int(number): int(octets) for number in re.findall(r"\d+(?= )", names)}
     assert found == INNER_MIN

@@ -6,6 +6,7 @@ Numbers come out of the uapi header, so that a renumbering in the module is seen
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -222,7 +223,13 @@ class RawNetlink:
 
     def counters(self, port: bytes) -> dict[str, int]:
         """The counters of a port, named by its key's attributes."""
-        stats = self.do("PORT_GET", port)[0].first("A_PORT_STATS")
+        try:
+            found = self.do("PORT_GET", port)
+        except Refused as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            found = self.dump("PORT_GET", port)
+        stats = found[0].first("A_PORT_STATS")
         assert stats is not None
         names = reasons()
         return {names[kind]: struct.unpack("=Q", data)[0] for kind, data in split(stats) if kind in names}

@@ -15,26 +15,102 @@
 /* More headers than this in one packet serve nothing but to keep us busy. */
 #define GL_NEST_STEPS	32
 
-/* The UDP header and the first octets of its payload: is it one of our formats? */
+/*
+ * Is this a data header that a port takes? What none takes is somebody's data.
+ * Fields of GUE that we do not act on count: another receiver may.
+ */
+static bool gl_nest_header(const u8 *p, u8 format, u8 len)
+{
+	int fields;
+
+	if (p[0] & GL_CONTROL || !p[1])
+		return false;
+	if (format == GUTLESS_ACCEPT_GUTLESS)
+		return !gl_wire_options(p + GL_BASE_LEN, len - GL_BASE_LEN);
+	fields = gl_gue_fields_len(p[2] << 8 | p[3]);
+	return fields >= 0 && fields <= len - GL_BASE_LEN;
+}
+
+/* The UDP header and its payload: is it one of our formats? */
 static bool gl_nest_udp(const struct sk_buff *skb, unsigned int *off, u8 *proto)
 {
-	u8 buf[sizeof(struct udphdr) + GL_BASE_LEN];
-	const u8 *payload;
-	u8 format;
+	u8 buf[GL_HEADER_MAX];
+	const u8 *p;
+	u8 format, len;
 
-	payload = skb_header_pointer(skb, *off, sizeof(buf), buf);
-	if (!payload)
+	*off += sizeof(struct udphdr);
+	p = skb_header_pointer(skb, *off, 1, buf);
+	if (!p)
 		return false;
-	payload += sizeof(struct udphdr);
+	format = gl_wire_format(p[0]);
+	if (!format)
+		return false;
+	if (format == GUTLESS_ACCEPT_BARE) {
+		*proto = gl_wire_bare_proto(p[0]);
+		return true;
+	}
 
-	format = gl_wire_format(payload[0]);
-	if (!format || (format != GUTLESS_ACCEPT_BARE &&
-			payload[0] & GL_CONTROL))
+	len = gl_wire_len(format, p[0]);
+	p = skb_header_pointer(skb, *off, len, buf);
+	if (!p || !gl_nest_header(p, format, len))
 		return false;
-	*proto = format == GUTLESS_ACCEPT_BARE ?
-		gl_wire_bare_proto(payload[0]) : payload[1];
-	*off += sizeof(struct udphdr) + gl_wire_len(format, payload[0]);
+	*proto = p[1];
+	*off += len;
 	return true;
+}
+
+/*
+ * IP drops a packet that claims to be longer than it is, so whatever is in it
+ * is never taken out. A length of 0 stands for one that does not fit.
+ */
+static bool gl_nest_ip4(const struct sk_buff *skb, unsigned int off,
+			struct iphdr *buf)
+{
+	const struct iphdr *iph = skb_header_pointer(skb, off, sizeof(*buf), buf);
+	unsigned int len;
+
+	if (!iph || iph->version != 4 || iph->ihl < 5)
+		return false;
+	if (iph != buf)
+		*buf = *iph;
+	len = ntohs(iph->tot_len);
+	if (!len)
+		return skb->len - off > U16_MAX;
+	return len >= iph->ihl * 4 && len <= skb->len - off;
+}
+
+static bool gl_nest_ip6(const struct sk_buff *skb, unsigned int off,
+			struct ipv6hdr *buf)
+{
+	const struct ipv6hdr *ip6h = skb_header_pointer(skb, off, sizeof(*buf),
+							buf);
+	unsigned int room;
+
+	if (!ip6h || ip6h->version != 6)
+		return false;
+	if (ip6h != buf)
+		*buf = *ip6h;
+	room = skb->len - off - sizeof(*buf);
+	return ip6h->payload_len ? ntohs(ip6h->payload_len) <= room :
+				   room > U16_MAX;
+}
+
+/* Does what a header of ours announces as IP look like it? */
+static bool gl_nest_inner(const struct sk_buff *skb, unsigned int off, u8 proto)
+{
+	union {
+		struct iphdr ip4;
+		struct ipv6hdr ip6;
+	} buf;
+
+	switch (proto) {
+	case IPPROTO_IPIP:
+		return gl_nest_ip4(skb, off, &buf.ip4);
+	case IPPROTO_IPV6:
+		return gl_nest_ip6(skb, off, &buf.ip6);
+	default:
+		return true;
+	}
 }
 
 static bool gl_nest_ethertype(__be16 type, u8 *proto)
@@ -105,24 +181,20 @@ static bool gl_nest_step(const struct sk_buff *skb, unsigned int *off, u8 *proto
 		struct ipv6_opt_hdr ext;
 	} buf;
 	const struct ipv6_opt_hdr *ext;
-	const struct ipv6hdr *ip6;
-	const struct iphdr *ip4;
 
 	switch (*proto) {
 	case IPPROTO_IPIP:
-		ip4 = skb_header_pointer(skb, *off, sizeof(buf.ip4), &buf.ip4);
-		if (!ip4 || ip4->version != 4 || ip4->ihl < 5 ||
-		    ip4->frag_off & htons(IP_OFFSET))
+		if (!gl_nest_ip4(skb, *off, &buf.ip4) ||
+		    buf.ip4.frag_off & htons(IP_OFFSET))
 			return false;
-		*off += ip4->ihl * 4;
-		*proto = ip4->protocol;
+		*off += buf.ip4.ihl * 4;
+		*proto = buf.ip4.protocol;
 		return true;
 	case IPPROTO_IPV6:
-		ip6 = skb_header_pointer(skb, *off, sizeof(buf.ip6), &buf.ip6);
-		if (!ip6 || ip6->version != 6)
+		if (!gl_nest_ip6(skb, *off, &buf.ip6))
 			return false;
-		*off += sizeof(*ip6);
-		*proto = ip6->nexthdr;
+		*off += sizeof(buf.ip6);
+		*proto = buf.ip6.nexthdr;
 		return true;
 	case IPPROTO_HOPOPTS:
 	case IPPROTO_ROUTING:
@@ -156,7 +228,8 @@ unsigned int gl_nesting(const struct sk_buff *skb, unsigned int off, u8 proto)
 
 	for (steps = 0; steps < GL_NEST_STEPS; steps++) {
 		if (proto == IPPROTO_UDP) {
-			if (!gl_nest_udp(skb, &off, &proto))
+			if (!gl_nest_udp(skb, &off, &proto) ||
+			    !gl_nest_inner(skb, off, proto))
 				return depth;
 			if (++depth > GL_NESTING_MAX)
 				return depth;

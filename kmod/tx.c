@@ -14,6 +14,9 @@
 #include <net/udp.h>
 #include "gutless.h"
 
+/* Octets that tunnels inside may have put in front of 64 KiB to be segmented */
+#define GL_GSO_HEADERS		1024
+
 #define GL_FLAGS_WORDS_SHIFT \
 	(GUTLESS_PROFILE_SHIFT + GUTLESS_PROFILE_INDEX_BITS)
 
@@ -160,6 +163,17 @@ static int gl_tx_profile(struct gl_tx *tx, const struct ip_tunnel_encap *e,
 }
 
 /*
+ * With our headers a packet yet to be segmented may be longer than a length field
+ * can say: its segments get lengths of their own. More than that is a jumbogram.
+ */
+static bool gl_tx_too_long(const struct sk_buff *skb, unsigned int added)
+{
+	if (skb_is_gso(skb))
+		return skb->len > IP_MAX_MTU + GL_GSO_HEADERS;
+	return skb->len + added > IP_MAX_MTU;
+}
+
+/*
  * Everything up to the UDP header.
  * @outer: octets of outer IP header that share the 16 bits of its length
  */
@@ -176,7 +190,7 @@ static int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_FORMAT);
 
 	room = base + sizeof(struct udphdr);
-	if (unlikely(inner + room + outer > IP_MAX_MTU))
+	if (unlikely(gl_tx_too_long(skb, room + outer)))
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_LENGTH);
 
 	if (unlikely(gl_xmit_depth() > GL_XMIT_DEPTH_MAX ||

@@ -17,7 +17,7 @@ from gutctl._wire.names import protocol_name
 from gutctl._wire.record import Dissection, Field, Layer
 from gutctl._wire.transport import TRANSPORTS
 from gutctl._wire.tunnel import fou, tunnel
-from gutctl._wire.walk import DEPTH_MAX, Found, Place, Ports
+from gutctl._wire.walk import DEPTH_MAX, Found, Place, Ports, settle_outer
 from gutctl.pcap import LINK_NAMES
 
 __all__ = [
@@ -110,7 +110,8 @@ def _walk(
             if place.depth > DEPTH_MAX and (protocol is not None or parse is not None):
                 raise EncapError(f"more than {DEPTH_MAX} encapsulations", place.at, None, "nesting")
     except EncapError as error:
-        return Dissection(tuple(layers), place.rest, error)
+        return Dissection(tuple(settle_outer(layers)), place.rest, error)
+    layers = settle_outer(layers)
     if protocol is not None and protocol != 59 and place.left:
         layers.append(_opaque(protocol, place))
     return Dissection(tuple(layers), place.rest)

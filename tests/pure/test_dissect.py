@@ -132,12 +132,32 @@ def test_what_a_bad_checksum_should_be() -> None:
     assert layers(dissect_packet(bytes(packet)))[1]["checksum_state"] == "none"
 
 
+def unfinished(inner: bytes, protocol: int, check_at: int) -> bytes:
+    """An IPv4 packet whose transport checksum the device is to make: it holds the pseudo-header's sum."""
+    pseudo = inner[12:20] + struct.pack("!HH", protocol, len(inner) - 20)
+    return inner[:check_at] + encap.ones_sum(pseudo).to_bytes(2, "big") + inner[check_at + 2 :]
+
+
 def test_a_checksum_left_to_the_device_is_told_from_a_bad_one() -> None:
-    packet = bytearray(bytes(INNER4 / TCP(sport=1, dport=2) / b"xyz"))
-    source, destination = _octets("10.9.0.1"), _octets("10.9.0.2")
-    pseudo = struct.pack("!4s4sHH", source, destination, 6, len(packet) - 20)
-    packet[36:38] = encap.ones_sum(pseudo).to_bytes(2, "big")
-    assert states(dissect_packet(bytes(packet))) == ["ok", "partial"]
+    packet = bytes(INNER4 / TCP(sport=1, dport=2) / b"xyz")
+    found = dissect_packet(unfinished(packet, 6, 36))
+    assert states(found) == ["ok", "partial"]
+    assert layers(found)[1]["checksum_want"] == int.from_bytes(packet[36:38], "big")
+
+
+@pytest.mark.parametrize("payload", [b"xyz", b"xy", b""])
+def test_an_outer_checksum_that_counts_on_the_device_is_no_bad_one(payload: bytes) -> None:
+    """Linux makes the outer checksum for the packet as the device will have finished it."""
+    inner = bytes(INNER4 / TCP(sport=1, dport=2) / payload)
+    whole = bytes(outer(encap.encode(Gue(4), inner)))
+    captured = whole[: -len(inner)] + unfinished(inner, 6, 36)
+    found = dissect_packet(captured)
+    assert states(found) == ["ok", "partial", "ok", "partial"]
+    assert "bad" not in "\n".join(found.lines())
+    # and where it does not fit that either, it is bad
+    for at in (26, 27, 40, 51):
+        broken = captured[:at] + bytes([captured[at] ^ 1]) + captured[at + 1 :]
+        assert "bad" in states(dissect_packet(broken))
 
 
 def _octets(address: str) -> bytes:

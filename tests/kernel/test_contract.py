@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract against the running kernel: its policy, its refusals, its answers; no topology.
+
+Spec, header and the tool's tables are held equal by tests/pure/test_spec.py. Here the spec is compared with what the
+loaded module tells of itself (CTRL_CMD_GETPOLICY), and with what it really takes: every attribute number is tried
+with every operation, since a policy that is told need not be the one that is applied.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import policy
+import pytest
+from net import Host, Net
+from policy import Policy, Rule
+from rawnl import (
+    NLM_F_DUMP,
+    NLM_F_MULTI,
+    RawNetlink,
+    Refused,
+    attr,
+    key,
+    split,
+    u8,
+    u32,
+)
+
+from gutctl._nl import family
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pure"))
+
+import spec_yaml
+
+SPEC = spec_yaml.load()
+SETS = spec_yaml.attribute_sets(SPEC)
+REQUESTS = spec_yaml.requests(SPEC)
+COMMANDS = spec_yaml.commands(SPEC)
+SET_OF = {operation["name"]: operation["attribute-set"] for operation in SPEC["operations"]["list"] if "do" in operation}
+FLAGS = spec_yaml.definitions(SPEC)["port-flags"]
+
+U_MAX = {"u8": 0xFF, "u16": 0xFFFF, "u32": 0xFFFFFFFF, "u64": 2**64 - 1}
+
+
+@pytest.fixture(scope="module")
+def host(gutless: None, module_net: Net) -> Host:
+    return module_net.host("contract")
+
+
+@pytest.fixture(scope="module")
+def kernel(host: Host) -> Iterator[RawNetlink]:
+    door = host.call(RawNetlink)
+    yield door
+    door.close()
+
+
+@pytest.fixture(scope="module")
+def told(kernel: RawNetlink) -> Policy:
+    return policy.ask(kernel)
+
+
+def expected(name: str, attribute: str) -> Rule:
+    """The rule that the spec asks for. A value in network order cannot be told from one in host order."""
+    declared = SETS[name][attribute]
+    checks = declared.checks
+    kind = declared.type.replace("be", "u")
+    if kind == "nest":
+        return Rule("nest")
+    if "flags-mask" in checks:
+        return Rule(kind, mask=sum(FLAGS.values()))
+    if kind == "binary":
+        exact = checks.get("exact-len")
+        return Rule(kind, min_length=exact, max_length=exact or checks["max-len"])
+    return Rule(kind, min_value=0, max_value=checks.get("max", U_MAX[kind]))
+
+
+def told_or_not(name: str, attributes: tuple[str, ...]) -> set[int]:
+    """Numbers of attributes in network order: net/netlink/policy.c says nothing of the types NLA_BE16 and NLA_BE32.
+
+    That they are taken is seen in test_every_attribute_is_taken_or_refused.
+    """
+    return {SETS[name][a].number for a in attributes if SETS[name][a].type.startswith("be")}
+
+
+def without_nest(rule: Rule) -> Rule:
+    return Rule(rule.type, rule.min_value, rule.max_value, rule.min_length, rule.max_length, rule.mask)
+
+
+@pytest.mark.parametrize("command", [name for name, how in REQUESTS if how == "do"])
+def test_policy_of_each_operation(told: Policy, command: str) -> None:
+    name = SET_OF[command]
+    rules = told.of(COMMANDS[command], "do")
+    takes = {SETS[name][attribute].number: expected(name, attribute) for attribute in REQUESTS[command, "do"]}
+    silent = told_or_not(name, REQUESTS[command, "do"]) - set(rules)
+    assert {number: without_nest(rule) for number, rule in rules.items()} == {
+        number: rule for number, rule in takes.items() if number not in silent
+    }
+
+
+@pytest.mark.parametrize("command", ["port-get", "profile-get"])
+def test_policy_of_each_dump(told: Policy, command: str) -> None:
+    # the kernel has one policy for an operation, whichever way it is asked
+    name = SET_OF[command]
+    rules = told.of(COMMANDS[command], "dump")
+    takes = {SETS[name][attribute].number for attribute in REQUESTS[command, "dump"]}
+    assert takes - told_or_not(name, REQUESTS[command, "dump"]) <= set(rules)
+    assert rules == told.of(COMMANDS[command], "do")
+
+
+@pytest.mark.parametrize("attribute", ["source", "source-del"])
+def test_policy_inside_a_nest(told: Policy, attribute: str) -> None:
+    rule = told.of(COMMANDS["port-set"], "do")[SETS["port"][attribute].number]
+    assert rule.nested is not None
+    assert rule.nested_max == max(a.number for a in SETS["source"].values())
+    takes = {a.number: expected("source", name) for name, a in SETS["source"].items()}
+    assert told.rules[rule.nested] == takes
+
+
+def test_there_is_no_operation_beyond_the_spec(told: Policy) -> None:
+    assert set(told.operations) <= {COMMANDS[name] for name, _ in REQUESTS}
+
+
+@pytest.mark.parametrize("command", [name for name, how in REQUESTS if how == "do"])
+def test_every_attribute_is_taken_or_refused(kernel: RawNetlink, command: str) -> None:
+    """An attribute of the wrong size, alone, changes nothing; the words of the refusal tell whether it is known."""
+    name = SET_OF[command]
+    known = {attribute.number for attribute in SETS[name].values()}
+    before = kernel.state()
+    taken = set()
+    for number in range(1, max(known) + 3):
+        # one octet more than any attribute of the family may have
+        with pytest.raises(Refused) as refusal:
+            kernel.ask(COMMANDS[command], attr(number, bytes(257)))
+        said = refusal.value.sentence
+        assert refusal.value.errno in (errno.EINVAL, errno.ERANGE), (number, said)
+        # the last is the kernel's answer for an operation without any policy
+        foreign = ("Unknown attribute type", "Unsupported attribute", "Attribute failed policy validation")
+        # a length over the limit has the last sentence too, and another errno
+        if refusal.value.errno == errno.ERANGE or said not in foreign:
+            taken.add(number)
+    assert taken == {SETS[name][attribute].number for attribute in REQUESTS[command, "do"]}
+    assert kernel.state() == before
+
+
+@pytest.mark.parametrize("command", [0, *(number for name, number in COMMANDS.items() if name.endswith("-ntf")), 99])
+def test_what_is_no_request_is_refused(kernel: RawNetlink, command: int) -> None:
+    with pytest.raises(Refused) as refusal:
+        kernel.ask(command)
+    assert refusal.value.errno == errno.EOPNOTSUPP
+
+
+def names_in(table: str, attributes: list[tuple[int, bytes]]) -> set[str]:
+    by_number = {attribute.number: name for name, attribute in SETS[table].items()}
+    return {by_number[number] for number, _ in attributes}
+
+
+def reply_of(command: str, how: str = "do") -> set[str]:
+    operation = next(o for o in SPEC["operations"]["list"] if o["name"] == command)
+    return set(operation[how]["reply"]["attributes"])
+
+
+def test_info_is_what_the_spec_says(kernel: RawNetlink) -> None:
+    (message,) = kernel.do("INFO_GET")
+    assert message.command == COMMANDS["info-get"]
+    assert names_in("info", message.attributes) - {"pad"} == reply_of("info-get")
+    plain = next(data for number, data in message.attributes if number == SETS["info"]["plain"].number)
+    assert names_in("tx", split(plain)) | {"pad"} == set(SETS["tx"])
+
+
+def test_a_port_is_what_the_spec_says(kernel: RawNetlink, host: Host) -> None:
+    """Every attribute of the reply is seen in some port; each is of the size that its type has."""
+    host.ip("link add d0 type dummy", "link set d0 up")
+    host.ip("addr add 192.0.2.1/24 dev d0", "addr add 2001:db8::1/64 dev d0 nodad")
+    device = host.call(socket.if_nametoindex, "d0")
+    keys = [key(7001, 4, "192.0.2.1", device), key(7002, 6, "2001:db8::1"), key(7003)]
+    source = attr(SETS["port"]["source"].number | 0x8000, attr(1, bytes((192, 0, 2, 0))) + attr(3, b"\x18"))
+    kernel.do("PORT_ADD", keys[0], source)
+    kernel.do("PORT_ADD", keys[1], u8("A_PORT_ANY_SOURCE", 1), u8("A_PORT_ZERO_CSUM6", 1))
+    kernel.do("PORT_ADD", keys[2], u32("A_PORT_ACCEPT", 1), u8("A_PORT_FOU_PROTOCOL", 4))
+    seen: set[str] = set()
+    sizes = {"u8": 1, "u16": 2, "be16": 2, "u32": 4, "be32": 4, "u64": 8}
+    try:
+        for one in keys:
+            messages = kernel.do("PORT_GET", one)
+            assert len(messages) == 1
+            assert not messages[0].flags & NLM_F_MULTI
+            seen |= names_in("port", messages[0].attributes)
+            for number, data in messages[0].attributes:
+                declared = next(a for a in SETS["port"].values() if a.number == number)
+                assert len(data) == sizes.get(declared.type, len(data))
+                if declared.nested == "rx":
+                    assert names_in("rx", split(data)) | {"pad"} == set(SETS["rx"])
+        assert seen == reply_of("port-get")
+        assert kernel.ask(COMMANDS["port-get"], flags=NLM_F_DUMP)
+    finally:
+        for one in keys:
+            kernel.do("PORT_DEL", one)
+
+
+def test_a_profile_is_what_the_spec_says(kernel: RawNetlink) -> None:
+    (made,) = kernel.do("PROFILE_ADD", u8("A_PROFILE_FORMAT", 2))
+    number = next(data for n, data in made.attributes if n == SETS["profile"]["number"].number)
+    by_number = attr(SETS["profile"]["number"].number, number)
+    try:
+        assert names_in("profile", made.attributes) == reply_of("profile-add")
+        (one,) = kernel.do("PROFILE_GET", by_number)
+        assert names_in("profile", one.attributes) == reply_of("profile-get")
+    finally:
+        kernel.do("PROFILE_DEL", by_number)
+
+
+def test_the_tool_speaks_to_that_version(kernel: RawNetlink) -> None:
+    text = next(data for n, data in kernel.do("INFO_GET")[0].attributes if n == family.INFO["version"].number)
+    assert text.rstrip(b"\0").decode() == Path("/sys/module/gutless/version").read_text().strip()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* gutless: ports over netlink: what is done and what is told */
+#include <linux/netdevice.h>
 #include <net/ipv6.h>
 #include <net/sock.h>
 #include "netlink.h"
@@ -127,6 +128,17 @@ static void gl_port_event(struct net *net, const struct gl_port *port, u8 cmd)
 		gl_nl_event(net, msg);
 }
 
+/* Binding a socket asks for no device of that number over IPv4. */
+static bool gl_device_exists(struct net *net, int ifindex)
+{
+	bool exists;
+
+	rcu_read_lock();
+	exists = dev_get_by_index_rcu(net, ifindex);
+	rcu_read_unlock();
+	return exists;
+}
+
 static int gl_port_insert(struct net *net, struct gl_port *port,
 			  struct genl_info *info)
 {
@@ -144,7 +156,10 @@ static int gl_port_insert(struct net *net, struct gl_port *port,
 				 "more ports than the parameter max_ports allows");
 		return -ENOSPC;
 	}
-	err = gl_port_open(net, port);
+	if (port->key.ifindex && !gl_device_exists(net, port->key.ifindex))
+		err = -ENODEV;
+	else
+		err = gl_port_open(net, port);
 	switch (err) {
 	case -EADDRINUSE:
 		if (gl_port_overlaps(gn, &port->key))

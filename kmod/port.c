@@ -191,6 +191,17 @@ struct gl_port *gl_port_find(struct gl_net *gn, const struct gl_port_key *key)
 	return NULL;
 }
 
+static bool gl_port_key_overlaps(const struct gl_port_key *a,
+				 const struct gl_port_key *b)
+{
+	if (a->family != b->family || a->port != b->port)
+		return false;
+	if (a->ifindex && b->ifindex && a->ifindex != b->ifindex)
+		return false;
+	return ipv6_addr_any(&a->local) || ipv6_addr_any(&b->local) ||
+	       ipv6_addr_equal(&a->local, &b->local);
+}
+
 /* Whose is the socket that is in the way: one of ours? */
 bool gl_port_overlaps(struct gl_net *gn, const struct gl_port_key *key)
 {
@@ -199,8 +210,7 @@ bool gl_port_overlaps(struct gl_net *gn, const struct gl_port_key *key)
 
 	lockdep_assert_held(&gn->lock);
 	xa_for_each(&gn->ports, id, port)
-		if (port->key.family == key->family &&
-		    port->key.port == key->port)
+		if (gl_port_key_overlaps(&port->key, key))
 			return true;
 	return false;
 }

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from gutctl.checks import host_network
@@ -30,14 +30,15 @@ def compare(
     asked: Tunnel,
     kernel: Door,
     ports: Iterable[Port],
-    others: Iterable[Tunnel],
+    others: Callable[[], list[Tunnel]],
     *,
     sources_given: bool,
     addresses_given: bool,
 ) -> Comparison:
     """Every setting asked for, given or by default, that is not so.
 
-    Addresses count only when some are given: they are often somebody else's
+    ``others``: the other tunnels that send from there, asked for only where needed,
+    as finding them takes a look into every namespace. Addresses count only when some are given: they are often somebody else's
     matter. An MTU that followed the route once is no difference when the route
     says another today, but worth a note.
     """
@@ -84,7 +85,9 @@ def compare(
         )
     if now.up != asked.up:
         see("state", "up" if now.up else "down", "up" if asked.up else "down", "--up")
-    if asked.port is not None and now.port == asked.port and same_family:
+    if asked.port is not None and now.port != asked.port:
+        found += _other_port(now, asked, sources_given)
+    elif asked.port is not None and same_family:
         found += _sharing(now, asked, kernel, list(ports), others, sources_given)
     return Comparison(found, notes)
 
@@ -98,16 +101,32 @@ def _list(addresses: Iterable[str]) -> str:
 
 
 def _mtu(now: Tunnel, asked: Tunnel, found: list[Difference]) -> list[str]:
-    if asked.mtu is None or now.mtu == asked.mtu or now.format != asked.format:
+    if asked.mtu is None or now.mtu == asked.mtu:
         return []
     if asked.mtu_fixed:
         found.append(Difference("mtu", str(now.mtu), str(asked.mtu), f"--mtu {asked.mtu}"))
     elif now.mtu_fixed:
         found.append(Difference("mtu", str(now.mtu), f"auto, now {asked.mtu}", "--mtu auto"))
-    elif now.remote == asked.remote:
+    elif (now.remote, now.format) == (asked.remote, asked.format):
         text = f"{now.name} has mtu {now.mtu}, the route to {now.remote} would now give {asked.mtu}"
         return [f"{text}: gutctl tunnel set {now.name} --mtu auto"]
     return []
+
+
+def _other_port(now: Tunnel, asked: Tunnel, sources_given: bool) -> list[Difference]:
+    """Who may send, where the port itself differs: a change of the port alone keeps that."""
+    if now.any_source == asked.any_source:
+        own = frozenset({host_network(now.remote)})
+        kept = now.sources <= own and not sources_given
+        if now.any_source or kept or now.sources == asked.sources:
+            return []
+    return [Difference("from", _who(now), _who(asked), _option(asked))]
+
+
+def _option(tunnel: Tunnel) -> str:
+    if tunnel.any_source:
+        return "--any-source"
+    return " ".join(f"--from {prefix}" for prefix in sorted(map(str, tunnel.sources)))
 
 
 def _sharing(
@@ -115,7 +134,7 @@ def _sharing(
     asked: Tunnel,
     kernel: Door,
     ports: list[Port],
-    others: Iterable[Tunnel],
+    others: Callable[[], list[Tunnel]],
     sources_given: bool,
 ) -> list[Difference]:
     """Whether the port is there and lets in, for this tunnel's sake, whom it should."""
@@ -128,21 +147,22 @@ def _sharing(
     )
     if asked.remote != now.remote and not sources_given and not asked.any_source:
         wish = replace(wish, sources=frozenset({host_network(now.remote)}))
-    if find_port(ports, now.family, now.port or 0, now.local) is None:
+    port = find_port(ports, now.family, now.port or 0, now.local)
+    if port is None:
         return [
             Difference("receiving port", "missing", f"open for {_who(wish)}", f"--port {now.port}")
         ]
-    share = acquire(kernel, ports, wish, [*others, now])
+    same = (wish.sources, wish.any_source) == (now.sources, now.any_source)
+    open_to = port.any_source == now.any_source and now.sources <= port.sources
+    known = [] if same and open_to else others()
+    share = acquire(kernel, ports, wish, [*known, now])
     answers = share.tunnel
     if (answers.sources, answers.any_source) != (now.sources, now.any_source) or share.steps:
         if now.csum != asked.csum and answers.sources == now.sources and not any(
             "allow" in step.text for step in share.steps
         ):
             return []
-        option = "--any-source" if asked.any_source else " ".join(
-            f"--from {prefix}" for prefix in sorted(map(str, wish.sources))
-        )
-        return [Difference("from", _who(now), _who(wish), option)]
+        return [Difference("from", _who(now), _who(asked), _option(asked))]
     return []
 
 

@@ -141,17 +141,19 @@ def _occupant(world: World, name: str, stands: Netns) -> Seen | None:
     return None
 
 
-def _others(world: World, state: State, tunnel: Tunnel, but: Netns) -> list[Tunnel]:
-    """All other tunnels that send from here, where there is something to share."""
-    if tunnel.port is None:
-        return []
-    if find_port(state.ports, tunnel.family, tunnel.port, tunnel.local) is None:
-        return []
+def _others(world: World, tunnel: Tunnel, but: Netns) -> list[Tunnel]:
+    """All other tunnels that send from here, wherever they stand."""
     return [
         seen.tunnel
         for seen in world.sending(world.here)
         if not (seen.tunnel.name == tunnel.name and world.same(seen.stands, but))
     ]
+
+
+def _shares(state: State, tunnel: Tunnel) -> bool:
+    """Whether something it needs is there, so that it matters who brought it."""
+    port = find_port(state.ports, tunnel.family, tunnel.port or 0, tunnel.local)
+    return port is not None and (port.any_source or bool(port.sources & tunnel.sources))
 
 
 def _compare(
@@ -170,7 +172,7 @@ def _compare(
         asked,
         world.door,
         state.ports,
-        _others(world, state, now, there.stands),
+        lambda: _others(world, now, there.stands),
         sources_given=request.sources_given,
         addresses_given=request.addresses_given,
     )
@@ -192,7 +194,8 @@ def _create(
     check_tunnel(tunnel)
     one_per_pair(kernel, tunnel)
     profile = profile_for(kernel, state.profiles, tunnel)
-    share = acquire(kernel, state.ports, tunnel, _others(world, state, tunnel, stands))
+    others = _others(world, tunnel, stands) if _shares(state, tunnel) else []
+    share = acquire(kernel, state.ports, tunnel, others)
     tunnel = share.tunnel
     to_link(tunnel)
     plan = Plan(f"tunnel {tunnel.name}", Verdict.ADDED, notes=notes_on(asked, kernel))

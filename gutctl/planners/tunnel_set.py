@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from gutctl import ipwords
@@ -193,7 +194,7 @@ def _link_steps(
         )
     steps += _addresses(seen, after, kernel)
     if after.up and (down or not now.up):
-        steps.append(_up(seen, after, kernel))
+        steps += _up(seen, after, kernel)
     elif not after.up and now.up and not down:
         steps.append(_down(world, seen, kernel))
     return steps
@@ -212,23 +213,40 @@ def _down(world: World, seen: Seen, kernel: Door) -> Step:
 def _bring_up(kernel: Door, name: str, addresses: tuple[str, ...]) -> None:
     """Up, and the IPv6 addresses again that going down has taken."""
     kernel.link_set(name, up=True)
-    link = kernel.link(name)
-    there = set(link.addresses) if link is not None else set()
     for cidr in addresses:
-        if cidr not in there:
-            kernel.address_add(name, cidr)
+        _address_there(kernel, name, cidr)
 
 
-def _up(seen: Seen, after: Tunnel, kernel: Door) -> Step:
+def _up(seen: Seen, after: Tunnel, kernel: Door) -> list[Step]:
     name = seen.tunnel.name
-    was_down = not seen.tunnel.up
-    return Step(
-        f"bring {name} up",
-        lambda: _bring_up(kernel, name, after.addresses),
-        # where it was up, the step that took it down brings it up
-        lambda: kernel.link_set(name, up=False) if was_down or after.up else None,
-        (ipwords.ip(seen.stands, "link", "set", name, "up"),),
-    )
+    steps = [
+        Step(
+            f"bring {name} up",
+            lambda: kernel.link_set(name, up=True),
+            lambda: kernel.link_set(name, up=False),
+            (ipwords.ip(seen.stands, "link", "set", name, "up"),),
+        )
+    ]
+    for cidr in after.addresses:
+        if ":" in cidr and cidr in seen.tunnel.addresses:
+            # going down again is this one's undo
+            command = ipwords.ip(seen.stands, "address", "replace", cidr, "dev", name)
+            steps.append(
+                Step(
+                    f"put the address {cidr} of {name} back",
+                    partial(_address_there, kernel, name, cidr),
+                    None,
+                    (command,),
+                )
+            )
+    return steps
+
+
+def _address_there(kernel: Door, name: str, cidr: str) -> None:
+    """Add an address that going down has taken, unless the kernel was told to keep it."""
+    link = kernel.link(name)
+    if link is not None and cidr not in link.addresses:
+        kernel.address_add(name, cidr)
 
 
 def _change(
@@ -256,8 +274,8 @@ def _addresses(seen: Seen, after: Tunnel, kernel: Door) -> list[Step]:
             steps.append(
                 Step(
                     f"take the address {cidr} from {name}",
-                    lambda cidr=cidr: _address_gone(kernel, name, cidr),  # type: ignore[misc]
-                    lambda cidr=cidr: kernel.address_add(name, cidr),  # type: ignore[misc]
+                    partial(_address_gone, kernel, name, cidr),
+                    partial(kernel.address_add, name, cidr),
                     (ipwords.ip(seen.stands, "address", "del", cidr, "dev", name),),
                 )
             )
@@ -266,8 +284,8 @@ def _addresses(seen: Seen, after: Tunnel, kernel: Door) -> list[Step]:
             steps.append(
                 Step(
                     f"give {name} the address {cidr}",
-                    lambda cidr=cidr: kernel.address_add(name, cidr),  # type: ignore[misc]
-                    lambda cidr=cidr: _address_gone(kernel, name, cidr),  # type: ignore[misc]
+                    partial(kernel.address_add, name, cidr),
+                    partial(_address_gone, kernel, name, cidr),
                     (ipwords.ip(seen.stands, "address", "add", cidr, "dev", name),),
                 )
             )

@@ -7,12 +7,13 @@ the kernel: the same commands are tried against a real one in tests/kernel.
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
+
+from fake_links import FakeLinks
 
 from gutctl.door import Door, Netns
 from gutctl.errors import (
@@ -75,11 +76,25 @@ class Machine:
         self.next_ifindex = 10
 
     def snapshot(self) -> dict[str, Namespace]:
-        """What there is, to compare with later; without interface numbers."""
-        spaces = copy.deepcopy(self.spaces)
-        for space in spaces.values():
-            space.links = {n: replace(link, ifindex=0) for n, link in space.links.items()}
-        return spaces
+        """What there is, to compare with later; without interface numbers and an order of addresses."""
+
+        def plain(link: Link) -> Link:
+            return replace(link, ifindex=0, addresses=tuple(sorted(link.addresses)))
+
+        return {
+            name: replace(
+                space,
+                ports=dict(space.ports),
+                profiles=dict(space.profiles),
+                links={n: plain(link) for n, link in space.links.items()},
+            )
+            for name, space in self.spaces.items()
+        }
+
+    def restore(self, spaces: dict[str, Namespace]) -> None:
+        """Back to a snapshot, which can be used again."""
+        self.spaces = spaces
+        self.spaces = self.snapshot()
 
     def name_of(self, netns: Netns) -> str:
         """The namespace that a word names."""
@@ -115,16 +130,12 @@ class Machine:
         self.requests.append(text)
 
 
-class FakeKernel:
+class FakeKernel(FakeLinks):
     """One namespace of a machine."""
 
     def __init__(self, machine: Machine, name: str) -> None:
         self.machine = machine
         self.name = name
-
-    @property
-    def space(self) -> Namespace:
-        return self.machine.spaces[self.name]
 
     def close(self) -> None: ...
 
@@ -282,134 +293,6 @@ class FakeKernel:
     def profiles(self) -> list[Profile]:
         self._loaded()
         return [self.space.profiles[number] for number in sorted(self.space.profiles)]
-
-    # ---- links ----
-
-    def links(self) -> list[Link]:
-        return [link for link in self.space.links.values() if link.remote is not None]
-
-    def link(self, name: str) -> Link | None:
-        return self.space.links.get(name)
-
-    def _need(self, name: str) -> Link:
-        if name not in self.space.links:
-            raise NotFoundError(f"there is no device {name}")
-        return self.space.links[name]
-
-    def _check_link(self, link: Link) -> None:
-        kinds = {("sit", 0), ("sit", 41), ("ipip", 4), ("ip6tnl", 0), ("ip6tnl", 4), ("ip6tnl", 41)}
-        if (link.kind, link.protocol) not in kinds:
-            raise UnsupportedError(f"unknown kind {link.kind} with protocol {link.protocol}")
-        if link.remote is None or (link.remote.version == 6) != (link.kind == "ip6tnl"):
-            raise GutctlError("the remote address is not of the kind's family")
-        if len(link.alias) > 255:
-            raise GutctlError("the alias is too long")
-        self._check_mtu(link.kind, link.mtu)
-
-    def _check_mtu(self, kind: str, mtu: int | None) -> None:
-        least = 1280 if kind == "sit" else 68
-        if mtu is not None and not least <= mtu <= 65535:
-            raise GutctlError("mtu less than device minimum")
-
-    def _pair_free(self, link: Link) -> None:
-        # a moved device stays in the table of the namespace it sends from
-        mine = list(self.machine.spaces).index(self.name)
-        for name, space in self.machine.spaces.items():
-            for other in space.links.values():
-                sends = name == self.name if other.link_netnsid is None else (
-                    other.link_netnsid == mine
-                )
-                if sends and other.name != link.name and (
-                    (other.kind, other.local, other.remote, other.device)
-                    == (link.kind, link.local, link.remote, link.device)
-                ):  # fmt: skip
-                    raise ConflictError("a tunnel with the same ends exists")
-
-    def link_add(self, link: Link) -> None:
-        self.machine.changing(f"link_add {link.name}")
-        self._check_link(link)
-        if link.name in self.space.links:
-            raise ConflictError(f"the name {link.name} is taken")
-        self._pair_free(link)
-        self.machine.next_ifindex += 1
-        self.space.links[link.name] = replace(
-            link, up=False, addresses=(), ifindex=self.machine.next_ifindex
-        )
-
-    def link_set(
-        self,
-        name: str,
-        *,
-        mtu: int | None = None,
-        up: bool | None = None,
-        alias: str | None = None,
-        netns: Netns = None,
-    ) -> None:
-        self.machine.changing(f"link_set {name}")
-        link = self._need(name)
-        self._check_mtu(link.kind, mtu)
-        if mtu is not None:
-            link = replace(link, mtu=mtu)
-        if alias is not None:
-            if len(alias) > 255:
-                raise GutctlError("the alias is too long")
-            link = replace(link, alias=alias)
-        if up is not None:
-            kept = tuple(a for a in link.addresses if ":" not in a)
-            link = replace(link, up=up, addresses=link.addresses if up else kept)
-        if netns is not None:
-            target = self.machine.name_of(netns)
-            if name in self.machine.spaces[target].links:
-                raise ConflictError(f"the name {name} is taken there")
-            home = link.link_netnsid
-            if home is None:
-                home = list(self.machine.spaces).index(self.name)
-            del self.space.links[name]
-            stays = list(self.machine.spaces)[home] == target
-            self.machine.spaces[target].links[name] = replace(
-                link, up=False, addresses=(), link_netnsid=None if stays else home
-            )
-            return
-        self.space.links[name] = link
-
-    def link_change(self, link: Link) -> None:
-        self.machine.changing(f"link_change {link.name}")
-        old = self._need(link.name)
-        self._check_link(link)
-        if (old.kind, old.protocol) != (link.kind, link.protocol):
-            raise GutctlError("a link keeps its kind")
-        if old.up:
-            raise GutctlError("plain packets would leave: the link must be down")
-        self.space.links[link.name] = replace(
-            link,
-            mtu=old.mtu,
-            alias=old.alias,
-            up=old.up,
-            addresses=old.addresses,
-            ifindex=old.ifindex,
-            link_netnsid=old.link_netnsid,
-        )
-
-    def link_del(self, name: str) -> None:
-        self.machine.changing(f"link_del {name}")
-        self._need(name)
-        del self.space.links[name]
-
-    def address_add(self, name: str, cidr: str) -> None:
-        self.machine.changing(f"address_add {name} {cidr}")
-        link = self._need(name)
-        if cidr in link.addresses:
-            raise ConflictError("the address is there already")
-        self.space.links[name] = replace(link, addresses=(*link.addresses, cidr))
-
-    def address_del(self, name: str, cidr: str) -> None:
-        self.machine.changing(f"address_del {name} {cidr}")
-        link = self._need(name)
-        if cidr not in link.addresses:
-            raise NotFoundError("no such address")
-        self.space.links[name] = replace(
-            link, addresses=tuple(a for a in link.addresses if a != cidr)
-        )
 
     # ---- the rest ----
 

@@ -126,7 +126,7 @@ def streams(hosts: Nat) -> None:
 def story() -> None:
     """All of it, and the modules and namespaces taken away whatever happens."""
     say(f"kernel {os.uname().release}: loading the modules")
-    modules.load_needed()
+    modules.load_needed("udp_tunnel", "ip6_udp_tunnel", "ipip", "sit", "ip6_tunnel", "veth", "nft_chain_nat", "nft_masq")
     loaded_here = not modules.loaded()
     if loaded_here:
         modules.load()

@@ -15,9 +15,9 @@ NEEDED = (
 )
 
 
-def load_needed() -> None:
-    """Load the kernel's own modules. Raises CommandError."""
-    run("modprobe", "-a", *NEEDED)
+def load_needed(*names: str) -> None:
+    """Load the kernel's own modules, all of NEEDED or those named. Raises CommandError."""
+    run("modprobe", "-a", *(names or NEEDED))
 
 
 def loaded() -> bool:

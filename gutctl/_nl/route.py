@@ -29,6 +29,10 @@ _NEWNSID, _GETNSID = 88, 90
 _CREATE: Final = 0x600  # NLM_F_CREATE | NLM_F_EXCL
 _IFF_UP: Final = 1
 _NODAD: Final = 2
+# what the lookup of an unreachable, prohibit, blackhole and throw route gives as errno
+_ROUTE_SAYS_NO: Final = frozenset(
+    {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL, errno.EAGAIN, errno.ESRCH}
+)
 _NO_ROUTE: Final = frozenset({6, 7, 8, 9})  # blackhole, unreachable, prohibit, throw
 
 _LINK: Final = AttrSet(
@@ -243,7 +247,14 @@ class Route:
         v6 = remote.version == 6
         family = int(socket.AF_INET6 if v6 else socket.AF_INET)
         fields = {"family": family, "dst_len": 128 if v6 else 32}
-        answers = self._request(_RouteMessage, _GETROUTE, REPLY, f"no route to {remote}", attrs, **fields)
+        try:
+            answers = self._request(_RouteMessage, _GETROUTE, REPLY, f"route to {remote}", attrs, **fields)
+        except GutctlError as refusal:
+            if refusal.errno not in _ROUTE_SAYS_NO:
+                raise
+            missing = NotFoundError(f"no route to {remote}")
+            missing.errno = refusal.errno
+            raise missing from None
         values = dict(plain(answers[0])) if answers else {}
         if not values.get("oif") or answers[0]["type"] in _NO_ROUTE or not values.get("prefsrc"):
             error = NotFoundError(f"no route to {remote}")

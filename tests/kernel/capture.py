@@ -74,6 +74,11 @@ class Capture:
             time.sleep(0.005)
         return found
 
+    def forget(self) -> None:
+        """What has been seen so far counts no more."""
+        self._drain()
+        self._seen.clear()
+
     def close(self) -> None:
         self._ring.close()
         self._socket.close()

@@ -60,15 +60,17 @@ def tcp_super(source: str, destination: str, total: int, mss: int, *, ports: tup
     return Packet(data, header, payload, version)
 
 
-def single(source: str, destination: str, protocol: int, size: int, *, partial: bool) -> Packet:
+def single(
+    source: str, destination: str, protocol: int, size: int, *, partial: bool, ports: tuple[int, int] = (4000, 5000)
+) -> Packet:
     """One TCP or UDP packet with ``size`` octets of data; ``partial``: its checksum is left to the device."""
     payload = os.urandom(size)
     if protocol == TCP:
-        segment = struct.pack("!HHIIBBHHH", 4000, 5000, 1, 1, 0x50, PSH_ACK, 1000, 0, 0) + payload
+        segment = struct.pack("!HHIIBBHHH", *ports, 1, 1, 0x50, PSH_ACK, 1000, 0, 0) + payload
         at = 16
     else:
         assert protocol == UDP
-        segment = struct.pack("!HHHH", 4000, 5000, 8 + size, 0) + payload
+        segment = struct.pack("!HHHH", *ports, 8 + size, 0) + payload
         at = 6
     data, start = _finish(source, destination, protocol, segment, at, partial)
     header = struct.pack("=BBHHHH", NEEDS_CSUM, 0, 0, 0, start, at) if partial else bytes(10)

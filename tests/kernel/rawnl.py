@@ -142,9 +142,14 @@ class Message:
 
 
 class RawNetlink:
-    """A generic netlink socket of the namespace of the thread that makes it."""
+    """A generic netlink socket of the namespace of the thread that makes it.
 
-    def __init__(self) -> None:
+    ``room``: octets a read offers, by which the kernel chooses the size of a dump's parts.
+    """
+
+    def __init__(self, room: int = 1 << 18) -> None:
+        self.room = room
+        self.over = True
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
             self.socket.setsockopt(SOL_NETLINK, option, 1)
@@ -169,7 +174,7 @@ class RawNetlink:
     def parts(self, request: bytes) -> list[Message]:
         """One read of the answer to the request. Raises Refused; an empty list: it is over."""
         found = []
-        data = self.socket.recv(1 << 18)
+        data = self.socket.recv(self.room)
         at = 0
         while at < len(data):
             size, kind, flags, sequence, _ = struct.unpack_from("=IHHII", data, at)

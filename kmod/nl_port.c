@@ -48,6 +48,27 @@ const struct nla_policy gl_port_set_policy[GUTLESS_A_PORT_MAX + 1] = {
 		       GUTLESS_ACCEPT_BARE | GUTLESS_ACCEPT_GUTLESS)
 
 /**
+ * gl_port_parse_family - read the family of a port
+ * @attrs: of the request
+ * @family: to be filled in; IPv4 where the request says nothing
+ * @extack: told what is wrong
+ *
+ * Return: 0 or a negative error.
+ */
+int gl_port_parse_family(struct nlattr **attrs, u8 *family,
+			 struct netlink_ext_ack *extack)
+{
+	struct nlattr *at = attrs[GUTLESS_A_PORT_FAMILY];
+
+	*family = at ? nla_get_u8(at) : AF_INET;
+	if (*family == AF_INET ||
+	    (*family == AF_INET6 && IS_ENABLED(CONFIG_IPV6)))
+		return 0;
+	NL_SET_ERR_MSG_ATTR(extack, at, "the family is neither IPv4 nor IPv6");
+	return -EAFNOSUPPORT;
+}
+
+/**
  * gl_port_parse_key - read what names a port
  * @attrs: of the request
  * @key: to be filled in
@@ -61,16 +82,12 @@ int gl_port_parse_key(struct nlattr **attrs, struct gl_port_key *key,
 	struct nlattr *v4 = attrs[GUTLESS_A_PORT_LOCAL_V4];
 	struct nlattr *v6 = attrs[GUTLESS_A_PORT_LOCAL_V6];
 	struct nlattr *at;
+	int err;
 
 	memset(key, 0, sizeof(*key));
-	at = attrs[GUTLESS_A_PORT_FAMILY];
-	key->family = at ? nla_get_u8(at) : AF_INET;
-	if (key->family != AF_INET &&
-	    !(key->family == AF_INET6 && IS_ENABLED(CONFIG_IPV6))) {
-		NL_SET_ERR_MSG_ATTR(extack, at,
-				    "the family is neither IPv4 nor IPv6");
-		return -EAFNOSUPPORT;
-	}
+	err = gl_port_parse_family(attrs, &key->family, extack);
+	if (err)
+		return err;
 
 	at = attrs[GUTLESS_A_PORT_PORT];
 	if (!at) {

@@ -6,6 +6,8 @@
 #include "netlink.h"
 
 /* nl_port.c: what requests ask for */
+int gl_port_parse_family(struct nlattr **attrs, u8 *family,
+			 struct netlink_ext_ack *extack);
 int gl_port_parse_key(struct nlattr **attrs, struct gl_port_key *key,
 		      struct netlink_ext_ack *extack);
 struct gl_rules *gl_port_parse_rules(struct genl_info *info,

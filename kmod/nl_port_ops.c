@@ -352,10 +352,13 @@ int gl_nl_port_dump_start(struct netlink_callback *cb)
 	struct gl_port_key key;
 
 	cb->min_dump_alloc = GL_DUMP_SIZE;
-	/* half a filter would be a surprise */
-	if (attrs && attrs[GUTLESS_A_PORT_PORT])
+	if (!attrs)
+		return 0;
+	/* a filter is a family or a whole key: half a key would be a surprise */
+	if (attrs[GUTLESS_A_PORT_PORT] || attrs[GUTLESS_A_PORT_LOCAL_V4] ||
+	    attrs[GUTLESS_A_PORT_LOCAL_V6] || attrs[GUTLESS_A_PORT_IFINDEX])
 		return gl_port_parse_key(attrs, &key, cb->extack);
-	return 0;
+	return gl_port_parse_family(attrs, &key.family, cb->extack);
 }
 
 static bool gl_port_wanted(const struct gl_port *port, struct nlattr **attrs)

@@ -305,26 +305,25 @@ def option_value(option: Option) -> Value | None:
 
 def _value(option: Option) -> Value | None:
     data = option.data
-    match option.type:
-        case 0x58:
-            return Group(int.from_bytes(data, "big"))
-        case 0x59:
-            return RemoteOffload(*struct.unpack("!HH", data))
-        case 0x5A:
-            return Session(*struct.unpack("!II", data))
-        case 0x5B:
-            key_id, sequence = struct.unpack_from("!HQ", data)
-            return Auth(key_id, sequence, data[10:])
-        case 0x1B:
-            family, port = struct.unpack_from("!BH", data)
-            if family not in (4, 6):
-                raise EncapError(f"address family {family}", hint="4 or 6")
-            address = IPv4Address(data[3:]) if family == 4 else IPv6Address(data[3:])
-            return ObservedAddress(address, port)
-        case 0x1C:
-            return Timing(*struct.unpack("!IQ", data))
-        case 0x30:
-            minimum, word = struct.unpack("!HH", data)
-            return MinPathMtu(minimum, word & 0xFFFE, bool(word & 1))
-        case _:
-            return None
+    if option.type == GROUP:
+        return Group(int.from_bytes(data, "big"))
+    if option.type == REMOTE_CHECKSUM:
+        return RemoteOffload(*struct.unpack("!HH", data))
+    if option.type == SESSION:
+        return Session(*struct.unpack("!II", data))
+    if option.type == AUTH:
+        key_id, sequence = struct.unpack_from("!HQ", data)
+        return Auth(key_id, sequence, data[10:])
+    if option.type == TIMING:
+        return Timing(*struct.unpack("!IQ", data))
+    if option.type == MIN_PATH_MTU:
+        minimum, word = struct.unpack("!HH", data)
+        return MinPathMtu(minimum, word & 0xFFFE, bool(word & 1))
+    return _observed(data) if option.type == OBSERVED else None
+
+
+def _observed(data: bytes) -> ObservedAddress:
+    family, port = struct.unpack_from("!BH", data)
+    if family not in (4, 6):
+        raise EncapError(f"address family {family}", hint="4 or 6")
+    return ObservedAddress(IPv4Address(data[3:]) if family == 4 else IPv6Address(data[3:]), port)

@@ -137,6 +137,5 @@ def repair_check(check: int, before: Octets, after: Octets, *, odd: bool = False
         return 0
     if len(before) != len(after):
         raise EncapError(f"{len(before)} octets became {len(after)}", hint="the length stays")
-    # Check' = Check + before - after, in one's complement
-    total = ones_add(check, ones_sum(before, odd=odd), ~ones_sum(after, odd=odd) & 0xFFFF)
-    return total or 0xFFFF
+    # Check' = Check + before - after; a sum of what is not all zero is never 0
+    return ones_add(check, ones_sum(before, odd=odd), ~ones_sum(after, odd=odd) & 0xFFFF)

@@ -154,5 +154,5 @@ def _notes(seen: Seen, state: State, port: Port | None) -> Iterable[str]:
     if tunnel.port is not None and port is None:
         guess = " (a guess: the link has no alias of ours)" if tunnel.inferred else ""
         yield f"its receiving port {tunnel.port}/udp is not open{guess}"
-    if tunnel.profile and all(p.number != tunnel.profile for p in state.profiles):
+    if tunnel.profile_missing:
         yield f"its profile {tunnel.profile} is missing: nothing is sent"

@@ -99,6 +99,8 @@ class Tunnel:
     any_source: bool = False
     """The port lets everybody in for this tunnel's sake."""
     profile: int = 0
+    profile_missing: bool = False
+    """The link names a profile that is not there: it sends nothing."""
     kind: str = ""
     """rtnetlink kind of the running link."""
     inferred: bool = False
@@ -248,6 +250,7 @@ def from_link(
         addresses=link.addresses,
         up=link.up,
         profile=number,
+        profile_missing=number != 0 and profile is None,
         kind=link.kind,
         link=link,
     )

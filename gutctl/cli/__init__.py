@@ -16,6 +16,7 @@ import click
 
 from gutctl import __version__
 from gutctl.cli.context import Session, changing
+from gutctl.cli.exits import INTERRUPTED, epilog
 from gutctl.cli.lazy import LazyGroup
 from gutctl.errors import ExitStatus, GutctlError
 
@@ -30,7 +31,6 @@ TABLE = {
     "decode": ("gutctl.cli.decode:decode", "Take packets apart, header by header."),
     "doctor": ("gutctl.cli.doctor:doctor", "Look for what keeps tunnels from working."),
 }
-INTERRUPTED = 130
 
 
 class Root(LazyGroup):
@@ -116,9 +116,7 @@ def _unexpected(error: Exception) -> GutctlError:
     cls=Root,
     table=TABLE,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit status: 0 done, unchanged or absent; 1 failed; 2 usage; 3 conflict with what is"
-    " there; 4 in use by something else; 5 not found; 6 not permitted; 7 kernel support missing;"
-    " 8 changes pending (--check).",
+    epilog=epilog(),
 )
 @click.version_option(__version__, prog_name="gutctl", message="%(prog)s %(version)s")
 @changing

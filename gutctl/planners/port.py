@@ -15,7 +15,7 @@ from gutctl.door import Door
 from gutctl.errors import ConflictError, InUseError, NotFoundError, UsageError
 from gutctl.model import Accept, Network, Origin, Port, PortKey
 from gutctl.plan import Difference, Plan, Step, Verdict, conflict
-from gutctl.planners.sharing import no_foreign_socket, open_port, port_command, users, who
+from gutctl.planners.sharing import no_foreign_socket, no_overlap, open_port, port_command, users, who
 from gutctl.planners.words import accept_word, port_name, prefix_list, protocol_list
 from gutctl.tunnel import Tunnel
 from gutctl.world import State, World
@@ -54,6 +54,7 @@ def plan_port_add(world: World, wanted: Port, command: str = "gutctl port") -> t
     name = port_name(wanted)
     kernel = world.door
     if now is None:
+        no_overlap(state.ports, wanted.key)
         no_foreign_socket(kernel, wanted.key)
         plan = Plan(name, Verdict.ADDED, [open_port(kernel, wanted)])
         plan.diff.append(f"+ {name}  from {who(wanted)}")

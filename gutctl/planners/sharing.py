@@ -24,6 +24,7 @@ __all__ = [
     "acquire",
     "find_port",
     "no_foreign_socket",
+    "no_overlap",
     "open_port",
     "profile_for",
     "release",
@@ -75,6 +76,19 @@ def no_foreign_socket(kernel: Door, key: PortKey) -> None:
             f"{port_name(key)} is in use by another socket ({owner})",
             "choose another port, or stop that program",
         )
+
+
+def no_overlap(ports: Iterable[Port], key: PortKey) -> None:
+    """Raise InUseError where a port of ours has the number on an address that ``key`` includes."""
+    for port in ports:
+        other = port.key
+        if (other.family, other.port) != (key.family, key.port):
+            continue
+        addresses = other.local is None or key.local is None or other.local == key.local
+        devices = not other.ifindex or not key.ifindex or other.ifindex == key.ifindex
+        if addresses and devices:
+            hint = f"give --local {other.local}, or another port" if other.local else "take another port"
+            raise InUseError(f"{port_name(port)} is there, which {port_name(key)} would include", hint)
 
 
 def open_port(kernel: Door, port: Port) -> Step:
@@ -186,6 +200,7 @@ def acquire(
     port = find_port(ports, tunnel.family, tunnel.port, tunnel.local)
     if port is None:
         port = _new_port(tunnel, tunnel.port)
+        no_overlap(ports, port.key)
         no_foreign_socket(kernel, port.key)
         share = Share(replace(tunnel, sources=port.sources), [open_port(kernel, port)], port=port)
         share.diff.append(f"+ {port_name(port)}  from {who(port)}")

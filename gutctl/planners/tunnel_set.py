@@ -77,8 +77,9 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
     if (asked.remote, asked.local) != (now.remote, now.local):
         one_per_pair(kernel, asked)
     changed = {key for key in request.changes if getattr(asked, key) != getattr(now, key)}
-    # a port that is missing is opened again when its number is said
-    plan, after = _plan(world, seen, asked, state, changed | (set(request.changes) & {"port"}))
+    # what is missing is made again when it is said
+    changed |= set(request.changes) & ({"port", "source_ports"} if now.profile_missing else {"port"})
+    plan, after = _plan(world, seen, asked, state, changed)
     if plan.steps:
         plan.verdict = Verdict.CHANGED
         plan.notes += notes_on(replace(asked, any_source=asked.any_source and not now.any_source), kernel)
@@ -130,7 +131,11 @@ def _plan(
             profile = profile_for(kernel, state.profiles, asked)
             heir = replace(asked, profile=profile.number)
             old_profile = release_profile(kernel, state.profiles, now, [*others, heir])
-    after = replace(acquired.tunnel, profile=profile.number)
+    after = replace(
+        acquired.tunnel,
+        profile=profile.number,
+        profile_missing=now.profile_missing and not changed & _PROFILE,
+    )
     if profile.steps or profile.number != now.profile:
         changed = changed | {"profile"}
     plan.steps += [*profile.steps, *acquired.steps]

@@ -10,6 +10,9 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import kernel_log
 import pytest
@@ -126,6 +129,36 @@ def test_kernel_complaints_are_seen(watched_log: KernelLog, line: str) -> None:
     kernel_log.write("all is well")
     lines = watched_log.new()
     assert "all is well" in lines and not kernel_log.bad(lines)
+
+
+INNER = """
+import kernel_log
+
+def test_quiet():
+    kernel_log.write("all is well")
+
+def test_loud():
+    kernel_log.write("WARNING: test")
+"""
+
+
+def test_a_complaint_fails_the_test_that_caused_it(watched_log: KernelLog) -> None:
+    inner = Path(__file__).with_name("test_inner_generated.py")
+    inner.write_text(INNER)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(inner)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        inner.unlink()
+    assert kernel_log.bad(watched_log.new()) == ["WARNING: test"]
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "ERROR at teardown of test_loud" in done.stdout and "the kernel complained" in done.stdout
+    assert "test_quiet" not in done.stdout and "2 passed, 1 error" in done.stdout
 
 
 def test_waiting_ends() -> None:

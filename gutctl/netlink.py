@@ -52,8 +52,12 @@ T = TypeVar("T")
 
 
 def _shut(worker: Worker, fd: int, holder: list[Session]) -> None:
-    worker.close(lambda: holder[0].close() if holder else None)
-    os.close(fd)
+    def last() -> None:
+        if holder:
+            holder[0].close()
+        os.close(fd)
+
+    worker.stop(last)
 
 
 class Kernel:
@@ -109,6 +113,7 @@ class Kernel:
         for stream in list(self._streams):
             stream.close()
         self._finalizer()
+        self._worker.join()
 
     def _submit(self, fn: Callable[[Session], T]) -> Future[T]:
         holder, entered = self._holder, self._entered

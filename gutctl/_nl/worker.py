@@ -77,16 +77,21 @@ class Worker:
         """Do a job and wait for what it returns or raises."""
         return self.submit(fn).result()
 
-    def close(self, last: Callable[[], None] | None = None) -> None:
-        """Let queued jobs finish, then ``last``, then end the thread. Idempotent."""
+    def stop(self, last: Callable[[], None] | None = None) -> None:
+        """Let queued jobs finish, then ``last``, then end the thread; do not wait for it. Idempotent.
+
+        For the garbage collector too, which may come in the midst of anything: who
+        waited there could wait for a thread that waits for him.
+        """
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-            if self._pid != os.getpid():
-                return
             if last is not None:
                 self._jobs.put((Future(), last))
             self._jobs.put(None)
-        if threading.current_thread() is not self._thread:
+
+    def join(self) -> None:
+        """Wait for the thread to end, unless this is it, or it stayed behind at a fork."""
+        if self._pid == os.getpid() and threading.current_thread() is not self._thread:
             self._thread.join()

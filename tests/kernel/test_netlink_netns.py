@@ -12,6 +12,7 @@ from types import TracebackType
 
 import pytest
 from net import Host, Net
+from traffic import wait_until
 
 from gutctl.errors import GutctlError, NotFoundError, NotPermittedError, UsageError
 from gutctl.model import Link, Port, PortKey
@@ -174,7 +175,7 @@ def test_a_door_that_is_forgotten_closes(red: Host) -> None:
     kernel.info()
     assert threading.active_count() == threads + 1
     del kernel
-    assert threading.active_count() == threads
+    wait_until(lambda: threading.active_count() == threads)
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 

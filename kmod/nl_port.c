@@ -10,9 +10,10 @@ static const struct nla_policy gl_source_policy[GUTLESS_A_SOURCE_MAX + 1] = {
 	[GUTLESS_A_SOURCE_PREFIX_LEN] = NLA_POLICY_MAX(NLA_U8, 128),
 };
 
+/* The port is in network order; of NLA_BE16 a policy dump would say nothing. */
 #define GL_PORT_KEY_POLICY						\
 	[GUTLESS_A_PORT_FAMILY] = { .type = NLA_U8 },			\
-	[GUTLESS_A_PORT_PORT] = { .type = NLA_BE16 },			\
+	[GUTLESS_A_PORT_PORT] = { .type = NLA_U16 },			\
 	[GUTLESS_A_PORT_LOCAL_V4] = { .type = NLA_U32 },		\
 	[GUTLESS_A_PORT_LOCAL_V6] =					\
 		NLA_POLICY_EXACT_LEN(sizeof(struct in6_addr)),		\

@@ -48,8 +48,7 @@ class Alias:
         text = " ".join(words)
         if len(text) > ALIAS_MAX:
             raise UsageError(
-                f"{len(self.added)} prefixes are more than a link's alias can hold"
-                f" ({len(text)} of {ALIAS_MAX} octets)",
+                f"{len(self.added)} prefixes are more than a link's alias can hold ({len(text)} of {ALIAS_MAX} octets)",
                 f"gutctl port add {self.port} --from ... for the port, then tunnel add without them",
             )
         return text

@@ -48,9 +48,7 @@ def link_name(text: str) -> str:
     if text in ("", ".", ".."):
         raise UsageError(f"{text!r} cannot be the name of a device")
     if len(text.encode()) > 15:
-        raise UsageError(
-            f"the name {text} is longer than 15 octets", "the kernel's device names end there"
-        )
+        raise UsageError(f"the name {text} is longer than 15 octets", "the kernel's device names end there")
     if not _NAME.fullmatch(text) or not text.isprintable():
         raise UsageError(f"the name {text!r} has a slash, a colon or a space in it")
     return text
@@ -158,9 +156,7 @@ def interface_address(text: str) -> str:
     try:
         value = ip_interface(text)
     except ValueError:
-        raise UsageError(
-            f"--address {text}: not an address with a prefix length", "for example 10.9.0.1/30"
-        ) from None
+        raise UsageError(f"--address {text}: not an address with a prefix length", "for example 10.9.0.1/30") from None
     if value.ip.is_multicast or value.ip.is_unspecified:
         raise UsageError(f"--address {text}: no device can have this address")
     return str(value)
@@ -194,9 +190,7 @@ def protocol(text: str) -> int:
     if text.lower() in PROTOCOLS:
         return PROTOCOLS[text.lower()]
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 255:
-        raise UsageError(
-            f"protocol {text}: a number from 1 to 255, or one of {', '.join(PROTOCOLS)}"
-        )
+        raise UsageError(f"protocol {text}: a number from 1 to 255, or one of {', '.join(PROTOCOLS)}")
     return int(text)
 
 
@@ -231,7 +225,5 @@ def one_family(networks: Iterable[Network], what: str = "--from") -> int | None:
     """The family of all of them, None where there are none."""
     families = {network.version for network in networks}
     if len(families) > 1:
-        raise UsageError(
-            f"{what}: IPv4 and IPv6 prefixes together", "a port has one family: make two ports"
-        )
+        raise UsageError(f"{what}: IPv4 and IPv6 prefixes together", "a port has one family: make two ports")
     return families.pop() if families else None

@@ -124,9 +124,7 @@ def _module(machine: Machine) -> Iterator[Finding]:
         if version == __version__:
             yield Finding(Level.OK, text)
         else:
-            yield Finding(
-                Level.WARN, f"{text}: not the same version", "modprobe -r gutless && modprobe gutless"
-            )
+            yield Finding(Level.WARN, f"{text}: not the same version", "modprobe -r gutless && modprobe gutless")
         return
     missing = partial(Finding, Level.FAIL, status=ExitStatus.UNSUPPORTED)
     if machine.installed("gutless"):
@@ -136,13 +134,12 @@ def _module(machine: Machine) -> Iterator[Finding]:
         where = f" (only for {', '.join(others)})" if others else ""
         yield missing(
             f"module gutless is not installed for the running kernel {release}{where}",
-            f"make -C kmod KDIR=/lib/modules/{release}/build && insmod kmod/gutless.ko",
+            f"make -C kmod install KDIR=/lib/modules/{release}/build && modprobe gutless",
         )
     if machine.secure_boot():
         yield Finding(
             Level.WARN,
-            'Secure Boot is on: a module without a known signature is refused ("Key was rejected'
-            ' by service")',
+            'Secure Boot is on: a module without a known signature is refused ("Key was rejected by service")',
             "mokutil --import /var/lib/dkms/mok.pub, then reboot and enrol it",
         )
 
@@ -193,8 +190,7 @@ def _queues(world: World) -> Iterator[Finding]:
             if world.door.in_netns(partial(ethtool.hashes_udp_ports, device, family)) is False:
                 yield Finding(
                     Level.WARN,
-                    f"{device} does not hash UDP ports over IPv{family}:"
-                    " all tunnel flows reach one receive queue",
+                    f"{device} does not hash UDP ports over IPv{family}: all tunnel flows reach one receive queue",
                     f"ethtool -N {device} rx-flow-hash udp{family} sdfn",
                 )
 
@@ -232,9 +228,7 @@ def _tunnels(world: World) -> Iterator[Finding]:
         for text in notes if there.info is not None or not seen.reachable else []:
             yield Finding(Level.FAIL, f"tunnel {tunnel.name}: {text}", _mend(tunnel.name, text))
         if not tunnel.up:
-            yield Finding(
-                Level.WARN, f"tunnel {tunnel.name} is down", f"gutctl tunnel set {tunnel.name} --up"
-            )
+            yield Finding(Level.WARN, f"tunnel {tunnel.name} is down", f"gutctl tunnel set {tunnel.name} --up")
         if not notes and tunnel.up:
             yield Finding(Level.OK, f"tunnel {tunnel.name} to {tunnel.remote} is complete")
 

@@ -89,9 +89,7 @@ class UndoError(GutctlError):
     """A step failed, and so did taking back what was done before it."""
 
 
-def conflict(
-    name: str, differences: Sequence[Difference], set_command: str, instead: str
-) -> ConflictError:
+def conflict(name: str, differences: Sequence[Difference], set_command: str, instead: str) -> ConflictError:
     """The refusal to make what is there already and is not the same.
 
     ``instead`` is the hint where ``set`` cannot make one of the differences go.
@@ -100,9 +98,7 @@ def conflict(
     hint = instead
     if all(option is not None for option in options):
         hint = " ".join([set_command, *(option for option in options if option)])
-    return ConflictError(
-        f"{name} exists and differs: " + ", ".join(map(str, differences)), hint
-    )
+    return ConflictError(f"{name} exists and differs: " + ", ".join(map(str, differences)), hint)
 
 
 @contextmanager

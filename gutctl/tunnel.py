@@ -141,9 +141,7 @@ class Tunnel:
     @property
     def accept(self) -> Accept:
         """The format that the receiving port must accept for such a peer."""
-        return {Format.FOU: Accept.FOU, Format.GUE: Accept.GUE0, Format.GUTLESS: Accept.BARE}[
-            self.format
-        ]
+        return {Format.FOU: Accept.FOU, Format.GUE: Accept.GUE0, Format.GUTLESS: Accept.BARE}[self.format]
 
     def mtu_over(self, path_mtu: int) -> int:
         """The MTU it has over a path with this one, both in octets."""
@@ -182,9 +180,7 @@ def _types(info: Info | None) -> tuple[int, int]:
 def kind_of(tunnel: Tunnel) -> str:
     """The rtnetlink kind that carries it."""
     if tunnel.mode != "ip":
-        raise UsageError(
-            f"--mode {tunnel.mode} is not there yet", "mode ip carries IPv4 and IPv6 packets"
-        )
+        raise UsageError(f"--mode {tunnel.mode} is not there yet", "mode ip carries IPv4 and IPv6 packets")
     if tunnel.family == 6:
         return "ip6tnl"
     return "ipip" if tunnel.inner is Inner.IPV4 else "sit"
@@ -211,9 +207,7 @@ def to_link(tunnel: Tunnel, info: Info | None = None) -> Link:
     )
 
 
-def from_link(
-    link: Link, info: Info | None, profiles: Iterable[Profile], ports: Iterable[Port]
-) -> Tunnel | None:
+def from_link(link: Link, info: Info | None, profiles: Iterable[Profile], ports: Iterable[Port]) -> Tunnel | None:
     """The tunnel that a running link is; None where the link is not ours.
 
     ``profiles`` and ``ports`` are those of the namespace the link sends from.

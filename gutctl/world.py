@@ -198,9 +198,7 @@ class World:
             if not links:
                 return []
             return [
-                item
-                for item in self.standing(stands)
-                if item.reachable and item.moved and self.same(item.sends, sends)
+                item for item in self.standing(stands) if item.reachable and item.moved and self.same(item.sends, sends)
             ]
         finally:
             if not known and stands in self._doors:

@@ -73,9 +73,7 @@ class Checked(Parameter):
         self.name = name
         self._convert = convert
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The value; raises gutctl's own UsageError, which has a hint."""
         return self._convert(value) if isinstance(value, str) else value
 
@@ -88,9 +86,7 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 
 def _flag(*words: str, help: str) -> Callable[[F], F]:
-    return click.option(
-        *words, is_flag=True, expose_value=False, callback=_remember, help=help
-    )
+    return click.option(*words, is_flag=True, expose_value=False, callback=_remember, help=help)
 
 
 def common(function: F) -> F:
@@ -110,9 +106,7 @@ def common(function: F) -> F:
 def changing(function: F) -> F:
     """--check and --diff: taken by every command that changes something."""
     function = _flag("--diff", help="Print what changes, as lines with +, - and ~.")(function)
-    function = _flag(
-        "--check", help="Change nothing; exit with 8 when something would be changed."
-    )(function)
+    function = _flag("--check", help="Change nothing; exit with 8 when something would be changed.")(function)
     return common(function)
 
 

@@ -23,10 +23,7 @@ def doctor(session: Session) -> None:
     """
     findings = list(examine(session.world))
     record: Record = {
-        "findings": [
-            {"level": one.level.value, "text": one.text, "command": one.command}
-            for one in findings
-        ]
+        "findings": [{"level": one.level.value, "text": one.text, "command": one.command} for one in findings]
     }
     show(session, record, _lines)
     result = status(findings)

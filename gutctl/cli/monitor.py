@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -22,18 +20,6 @@ __all__ = ["monitor"]
 WORDS = {"add": "added", "set": "changed", "del": "deleted"}
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """When to stop listening."""
-
-    count: int | None
-    started: float
-
-    def reached(self, seen: int) -> bool:
-        """Whether as many events as wanted have come."""
-        return self.count is not None and seen >= self.count
-
-
 @click.command()
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many events.")
 @common
@@ -44,7 +30,6 @@ def monitor(session: Session, count: int | None) -> None:
     One line an event, with --json one record a line. What the kernel could not
     deliver because we were too slow is said, not passed over.
     """
-    limit = Limit(count, time.monotonic())
 
     def ready() -> None:
         if session.verbose:
@@ -55,7 +40,7 @@ def monitor(session: Session, count: int | None) -> None:
             print_json(_record(event))
         else:
             click.echo(_line(_record(event)))
-        if limit.reached(seen):
+        if seen == count:
             return
 
 
@@ -83,10 +68,7 @@ def _line(record: Record) -> str:
     if noun == "port":
         port = record["port"]
         near = endpoint(port["local"], port["port"])
-        return (
-            f"{when} {WORDS[action]} port {near} over IPv{port['family']}:"
-            f" accepts {accept(port)} from {who(port)}"
-        )
+        return f"{when} {WORDS[action]} port {near} over IPv{port['family']}: accepts {accept(port)} from {who(port)}"
     if noun == "profile":
         profile = record["profile"]
         low, high = profile["source_ports"]

@@ -111,9 +111,7 @@ def add(session: Session, /, **given: Any) -> None:
     """Open a port, and keep it when tunnels that use it go."""
     number = given["number"]
     if not given["sources"] and not given["any_source"]:
-        raise UsageError(
-            f"who may send to port {number}? Give --from PREFIX, or --any-source"
-        )
+        raise UsageError(f"who may send to port {number}? Give --from PREFIX, or --any-source")
     if given["sources"] and given["any_source"]:
         raise UsageError("--any-source and --from: who may send, everybody or these?")
     key = _key(session, given)
@@ -149,17 +147,13 @@ def _default_accept() -> frozenset[Accept]:
 @click.option("--add-from", multiple=True, type=PREFIX, help="Let these in as well.")
 @click.option("--del-from", multiple=True, type=PREFIX, help="Let these in no longer.")
 @click.option("--any-source/--no-any-source", default=None, help="Let everybody send to it.")
-@click.option(
-    "--zero-csum6/--no-zero-csum6", default=None, help="Accept UDP checksum 0 over IPv6."
-)
+@click.option("--zero-csum6/--no-zero-csum6", default=None, help="Accept UDP checksum 0 over IPv6.")
 @changing
 @pass_session
 def set_(session: Session, /, **given: Any) -> None:
     """Change what is given while the port runs; --from replaces all prefixes."""
     key = _key(session, given, [*given["add_from"], *given["del_from"]])
-    settings: dict[str, Any] = {
-        name: given[name] for name in ("any_source", "zero_csum6") if given[name] is not None
-    }
+    settings: dict[str, Any] = {name: given[name] for name in ("any_source", "zero_csum6") if given[name] is not None}
     if given["zero_csum6"] and key.family == 4:
         raise UsageError("--zero-csum6: over IPv4 a packet without a checksum is always accepted")
     if given["accepted"]:
@@ -171,9 +165,7 @@ def set_(session: Session, /, **given: Any) -> None:
         settings["any_source"] = False
     if replace_all is not None and (given["add_from"] or given["del_from"]):
         raise UsageError("--from replaces all prefixes: --add-from and --del-from say nothing then")
-    change = PortChange(
-        key, settings, frozenset(given["add_from"]), frozenset(given["del_from"]), replace_all
-    )
+    change = PortChange(key, settings, frozenset(given["add_from"]), frozenset(given["del_from"]), replace_all)
     if not settings and not change.add and not change.remove and replace_all is None:
         raise UsageError("nothing to change was given", "gutctl port set --help")
     if given["any_source"]:
@@ -191,9 +183,7 @@ def set_(session: Session, /, **given: Any) -> None:
 def del_(session: Session, /, **given: Any) -> None:
     """Close a port."""
     key = _key(session, given)
-    plan = plan_port_del(
-        session.world, key, must_exist=given["must_exist"], force=given["force"]
-    )
+    plan = plan_port_del(session.world, key, must_exist=given["must_exist"], force=given["force"])
     carry_out(session, plan, "port", lambda: port_name(key), lambda _: None, _result)
 
 

@@ -46,9 +46,7 @@ def profile() -> None:
 @click.option("--sport", type=SPORT, help="Source port: by flow, fixed, or a range.  [auto]")
 @changing
 @pass_session
-def add(
-    session: Session, number: int | None, form: str, csum: str, sport: tuple[int, int] | None
-) -> None:
+def add(session: Session, number: int | None, form: str, csum: str, sport: tuple[int, int] | None) -> None:
     """Make a profile. Without NUMBER one of the same content will do, else any free number."""
     wanted = Profile(number or 0, Format(form), Csum(csum), sport or DEFAULT_SOURCE_PORTS)
     plan, result = plan_profile_add(session.world, wanted, session.command("profile"))

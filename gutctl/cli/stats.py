@@ -45,7 +45,5 @@ def _lines(record: Record) -> list[str]:
 
 def _counters(name: str, verb: str, counters: Record) -> list[str]:
     lines = [name, f"  {verb}  {counters['packets']} packets, {counters['octets']} octets"]
-    lines += [
-        f"  dropped  {count} {reason}" for reason, count in counters["drops"].items() if count
-    ]
+    lines += [f"  dropped  {count} {reason}" for reason, count in counters["drops"].items() if count]
     return lines

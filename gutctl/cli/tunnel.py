@@ -143,9 +143,7 @@ def tunnel() -> None:
 @settings
 @click.option("--any-source", is_flag=True, help="Let everybody send to the port.")
 @click.option("--no-port", is_flag=True, help="Send only: open no receiving port.")
-@click.option(
-    "--move-to", metavar="NETNS", help="Move the device to this namespace; it sends from here."
-)
+@click.option("--move-to", metavar="NETNS", help="Move the device to this namespace; it sends from here.")
 @changing
 @pass_session
 def add(session: Session, /, **given: Any) -> None:
@@ -196,9 +194,7 @@ def _add_request(session: Session, given: dict[str, Any]) -> AddRequest:
 @tunnel.command(name="set")
 @click.argument("name", type=NAME)
 @click.option("--remote", type=Checked("ADDR", checks.remote_address), help="The peer's address.")
-@click.option(
-    "--local", type=Checked("ADDR|any", _local_or_any), help="This end's address, or any."
-)
+@click.option("--local", type=Checked("ADDR|any", _local_or_any), help="This end's address, or any.")
 @settings
 @click.option("--any-source/--no-any-source", default=None, help="Let everybody send to the port.")
 @click.option("--no-port", is_flag=True, help="Send only: receive on no port.")

@@ -42,9 +42,7 @@ def result_lines(record: Record) -> list[str]:
 
 def accept(port: Record) -> str:
     """``gue0 bare gutless`` or ``fou:4``."""
-    return " ".join(
-        f"fou:{port['fou_protocol']}" if form == "fou" else str(form) for form in port["accept"]
-    )
+    return " ".join(f"fou:{port['fou_protocol']}" if form == "fou" else str(form) for form in port["accept"])
 
 
 def who(port: Record) -> str:

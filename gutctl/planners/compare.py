@@ -150,17 +150,17 @@ def _sharing(
         wish = replace(wish, sources=frozenset({host_network(now.remote)}))
     port = find_port(ports, now.family, now.port or 0, now.local)
     if port is None:
-        return [
-            Difference("receiving port", "missing", f"open for {_who(wish)}", f"--port {now.port}")
-        ]
+        return [Difference("receiving port", "missing", f"open for {_who(wish)}", f"--port {now.port}")]
     same = (wish.sources, wish.any_source) == (now.sources, now.any_source)
     open_to = port.any_source == now.any_source and now.sources <= port.sources
     known = [] if same and open_to else others()
     share = acquire(kernel, ports, wish, [*known, now])
     answers = share.tunnel
     if (answers.sources, answers.any_source) != (now.sources, now.any_source) or share.steps:
-        if now.csum != asked.csum and answers.sources == now.sources and not any(
-            "allow" in step.text for step in share.steps
+        if (
+            now.csum != asked.csum
+            and answers.sources == now.sources
+            and not any("allow" in step.text for step in share.steps)
         ):
             return []
         return [Difference("from", _who(now), _who(asked), _option(asked))]

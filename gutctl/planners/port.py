@@ -70,15 +70,11 @@ def plan_port_add(world: World, wanted: Port, command: str = "gutctl port") -> t
     own = replace(own, sources=own.sources | (wanted.sources & now.sources))
     found = _differences(own, wanted)
     if found:
-        raise conflict(
-            name, found, f"{command} set {options(wanted.key)}", f"{command} del {options(wanted.key)}"
-        )
+        raise conflict(name, found, f"{command} set {options(wanted.key)}", f"{command} del {options(wanted.key)}")
     return Plan(name, Verdict.UNCHANGED), now
 
 
-def _claim(
-    kernel: Door, now: Port, own: Port, wanted: Port, tunnels: list[Tunnel]
-) -> tuple[Plan, Port]:
+def _claim(kernel: Door, now: Port, own: Port, wanted: Port, tunnels: list[Tunnel]) -> tuple[Plan, Port]:
     """A tunnel's port becomes the administrator's: it stays when the tunnels go."""
     if not wanted.any_source:
         own = replace(own, sources=wanted.sources)
@@ -168,23 +164,16 @@ def plan_port_set(world: World, change: PortChange) -> tuple[Plan, Port]:
         return plan, now
     plan.verdict = Verdict.CHANGED
     plan.steps.append(_set_step(world.door, now, after))
-    plan.diff = [
-        f"~ {port_name(now)}  {found.name} {found.now} -> {found.asked}"
-        for found in _differences(now, after)
-    ]
+    plan.diff = [f"~ {port_name(now)}  {found.name} {found.now} -> {found.asked}" for found in _differences(now, after)]
     lost = now.sources - after.sources
     for tunnel in _tunnels(world, state, now) if lost and not after.any_source else []:
         if tunnel.sources & lost:
-            plan.notes.append(
-                f"tunnel {tunnel.name} needed {prefix_list(tunnel.sources & lost)} on it"
-            )
+            plan.notes.append(f"tunnel {tunnel.name} needed {prefix_list(tunnel.sources & lost)} on it")
     return plan, after
 
 
 def _check_format(now: Port, after: Port) -> None:
-    if (Accept.FOU in now.accept) != (Accept.FOU in after.accept) or (
-        now.fou_protocol != after.fou_protocol
-    ):
+    if (Accept.FOU in now.accept) != (Accept.FOU in after.accept) or (now.fou_protocol != after.fou_protocol):
         raise UsageError(
             f"{port_name(now)} accepts {accept_word(now.accept, now.fou_protocol)}: a port stays"
             " FOU of its protocol, or stays other",
@@ -216,9 +205,7 @@ def _set_step(kernel: Door, now: Port, after: Port) -> Step:
     )
 
 
-def plan_port_del(
-    world: World, key: PortKey, *, must_exist: bool = False, force: bool = False
-) -> Plan:
+def plan_port_del(world: World, key: PortKey, *, must_exist: bool = False, force: bool = False) -> Plan:
     """The plan. Raises InUseError where tunnels receive on it, unless ``force``."""
     state = world.state(world.here)
     now = _get(state, key)

@@ -21,14 +21,10 @@ def _content(profile: Profile) -> tuple[object, ...]:
 
 
 def _text(profile: Profile) -> str:
-    return (
-        f"format {profile.format}, csum {profile.csum}, sport {range_word(profile.source_ports)}"
-    )
+    return f"format {profile.format}, csum {profile.csum}, sport {range_word(profile.source_ports)}"
 
 
-def plan_profile_add(
-    world: World, wanted: Profile, command: str = "gutctl profile"
-) -> tuple[Plan, list[Profile]]:
+def plan_profile_add(world: World, wanted: Profile, command: str = "gutctl profile") -> tuple[Plan, list[Profile]]:
     """The plan, and a list that holds the profile with its number once that is known.
 
     Number 0: one of this content that an administrator made is as good as a new
@@ -106,9 +102,7 @@ def _set(world: World, now: Profile, changes: Mapping[str, Any]) -> tuple[Plan, 
     return plan, after
 
 
-def plan_profile_set(
-    world: World, number: int, changes: Mapping[str, Any]
-) -> tuple[Plan, Profile]:
+def plan_profile_set(world: World, number: int, changes: Mapping[str, Any]) -> tuple[Plan, Profile]:
     """The plan, and the profile as it will be. Raises NotFoundError."""
     now = next((p for p in world.state(world.here).profiles if p.number == number), None)
     if now is None:
@@ -122,14 +116,10 @@ def plan_profile_set(
 
 
 def _users(world: World, number: int) -> list[str]:
-    return sorted(
-        seen.tunnel.name for seen in world.sending(world.here) if seen.tunnel.profile == number
-    )
+    return sorted(seen.tunnel.name for seen in world.sending(world.here) if seen.tunnel.profile == number)
 
 
-def plan_profile_del(
-    world: World, number: int, *, must_exist: bool = False, force: bool = False
-) -> Plan:
+def plan_profile_del(world: World, number: int, *, must_exist: bool = False, force: bool = False) -> Plan:
     """The plan. Raises InUseError where a tunnel sends with it, unless ``force``."""
     now = next((p for p in world.state(world.here).profiles if p.number == number), None)
     name = f"profile {number}"

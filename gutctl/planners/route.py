@@ -25,9 +25,7 @@ def by_route(kernel: Door, tunnel: Tunnel) -> Tunnel:
         path_mtu, device, source = kernel.route_mtu(tunnel.remote)
     except NotFoundError as error:
         missing = "--mtu" if tunnel.family == 4 or tunnel.local else "--mtu and --local"
-        raise NotFoundError(
-            error.message, error.hint or f"make a route, or give {missing}"
-        ) from error
+        raise NotFoundError(error.message, error.hint or f"make a route, or give {missing}") from error
     if device == tunnel.name:
         raise UsageError(
             f"the route to {tunnel.remote} leads into {tunnel.name} itself",
@@ -50,9 +48,7 @@ def check_mtu(tunnel: Tunnel) -> None:
     hint = f"--mtu {least}, if the path may fragment the outer packets"
     if tunnel.mtu_fixed:
         hint = f"give {least} or more"
-    raise UsageError(
-        f"mtu {tunnel.mtu} is less than {least}, the least of a {kind_of(tunnel)} link", hint
-    )
+    raise UsageError(f"mtu {tunnel.mtu} is less than {least}, the least of a {kind_of(tunnel)} link", hint)
 
 
 def one_per_pair(kernel: Door, tunnel: Tunnel) -> None:

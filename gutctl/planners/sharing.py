@@ -44,9 +44,7 @@ class Share:
     """The port as it will be."""
 
 
-def find_port(
-    ports: Iterable[Port], family: int, number: int, local: Address | None
-) -> Port | None:
+def find_port(ports: Iterable[Port], family: int, number: int, local: Address | None) -> Port | None:
     """The port that takes a tunnel's packets: on any address, else on its local one."""
     fitting = [p for p in ports if (p.key.family, p.key.port) == (family, number)]
     for port in fitting:
@@ -61,8 +59,7 @@ def users(port: Port, ports: Iterable[Port], tunnels: Iterable[Tunnel]) -> list[
     return [
         tunnel
         for tunnel in tunnels
-        if tunnel.port is not None
-        and find_port(ports, tunnel.family, tunnel.port, tunnel.local) == port
+        if tunnel.port is not None and find_port(ports, tunnel.family, tunnel.port, tunnel.local) == port
     ]
 
 
@@ -154,17 +151,14 @@ def _must_fit(tunnel: Tunnel, port: Port) -> None:
     """Raise ConflictError where the port would not take the peer's packets."""
     name = port_name(port)
     number = port.key.port
-    if tunnel.accept not in port.accept or (
-        tunnel.accept is Accept.FOU and port.fou_protocol != tunnel.protocol
-    ):
+    if tunnel.accept not in port.accept or (tunnel.accept is Accept.FOU and port.fou_protocol != tunnel.protocol):
         asked = f"fou:{tunnel.protocol}" if tunnel.accept is Accept.FOU else tunnel.accept.value
         mend = f"take another --port than {number}"
         if Accept.FOU not in (tunnel.accept, *port.accept):
             wanted = accept_word(port.accept | {tunnel.accept}, None)
             mend = f"gutctl port set {number} --accept {wanted}"
         raise ConflictError(
-            f"{name} is there and accepts {accept_word(port.accept, port.fou_protocol)}"
-            f" (needed: {asked})",
+            f"{name} is there and accepts {accept_word(port.accept, port.fou_protocol)} (needed: {asked})",
             mend,
         )
     needed = frozenset({tunnel.protocol} if tunnel.protocol else {4, 41})
@@ -186,9 +180,7 @@ def protocol_text(protocols: frozenset[int]) -> str:
     return ",".join(map(str, sorted(protocols)))
 
 
-def acquire(
-    kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterable[Tunnel]
-) -> Share:
+def acquire(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterable[Tunnel]) -> Share:
     """Let the peer of ``tunnel`` in.
 
     ``tunnel.sources`` and ``any_source`` are what it wants; those of the result
@@ -209,16 +201,12 @@ def acquire(
     mates = users(port, ports, others)
     any_by_tunnel = any(mate.any_source for mate in mates)
     if tunnel.any_source:
-        answers = replace(
-            tunnel, sources=frozenset(), any_source=not port.any_source or any_by_tunnel
-        )
+        answers = replace(tunnel, sources=frozenset(), any_source=not port.any_source or any_by_tunnel)
     elif port.any_source and not any_by_tunnel:
         answers = replace(tunnel, sources=frozenset())
     else:
         shared = frozenset().union(*(mate.sources for mate in mates))
-        answers = replace(
-            tunnel, sources=(tunnel.sources - port.sources) | (tunnel.sources & shared)
-        )
+        answers = replace(tunnel, sources=(tunnel.sources - port.sources) | (tunnel.sources & shared))
     after = replace(
         port,
         sources=port.sources | answers.sources,
@@ -265,9 +253,7 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def release(
-    kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterable[Tunnel]
-) -> Share:
+def release(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterable[Tunnel]) -> Share:
     """Take from its port what only ``tunnel`` needs; the port too, if it made it and is the last.
 
     ``others``: all other tunnels that send from the namespace.

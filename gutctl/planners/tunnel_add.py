@@ -45,14 +45,10 @@ def check_tunnel(tunnel: Tunnel) -> None:
             "--inner ipv4 or --inner ipv6; format gutless carries both",
         )
     if tunnel.format is not Format.FOU and tunnel.inner is not Inner.ANY:
-        raise UsageError(
-            f"--inner is for format fou; format {tunnel.format} carries IPv4 and IPv6"
-        )
+        raise UsageError(f"--inner is for format fou; format {tunnel.format} carries IPv4 and IPv6")
     for prefix in tunnel.sources:
         if prefix.version != tunnel.family:
-            raise UsageError(
-                f"--from {prefix}: the outer packets are IPv{tunnel.family}, as --remote is"
-            )
+            raise UsageError(f"--from {prefix}: the outer packets are IPv{tunnel.family}, as --remote is")
     if tunnel.port is None and tunnel.any_source:
         raise UsageError("--no-port and --any-source: without a port nobody can send to it")
     check_mtu(tunnel)
@@ -63,15 +59,17 @@ def notes_on(tunnel: Tunnel, kernel: Door) -> list[str]:
     notes = []
     if tunnel.any_source:
         notes.append(
-            f"port {tunnel.port} lets everybody inject packets into {tunnel.name}"
-            " (the class of CVE-2024-7596)"
+            f"port {tunnel.port} lets everybody inject packets into {tunnel.name} (the class of CVE-2024-7596)"
         )
     if tunnel.csum is Csum.ZERO and tunnel.family == 6:
         notes.append(
             "IPv6 without a UDP checksum: the conditions of RFC 6936 are yours to meet,"
             " and the peer's port must accept it (--zero-csum6)"
         )
-    if tunnel.local is not None and tunnel.local not in kernel.local_addresses():
+    mine = kernel.local_addresses()
+    if tunnel.remote in mine:
+        notes.append(f"{tunnel.remote} is an address of this host itself")
+    if tunnel.local is not None and tunnel.local not in mine:
         notes.append(f"{tunnel.local} is not an address of this host now")
     if tunnel.mtu is not None and tunnel.mtu < 1280 and tunnel.inner is not Inner.IPV4:
         notes.append(f"mtu {tunnel.mtu} is below 1280, so {tunnel.name} cannot carry IPv6")
@@ -134,9 +132,7 @@ def _occupant(world: World, name: str, stands: Netns) -> Seen | None:
                 f"gutctl tunnel del {name}, then tunnel add again",
             )
         if not seen[0].reachable or not world.same(seen[0].sends, world.here):
-            raise ConflictError(
-                f"{name} exists{where} and sends from another namespace", "choose another name"
-            )
+            raise ConflictError(f"{name} exists{where} and sends from another namespace", "choose another name")
         return seen[0]
     return None
 
@@ -156,9 +152,7 @@ def _shares(state: State, tunnel: Tunnel) -> bool:
     return port is not None and (port.any_source or bool(port.sources & tunnel.sources))
 
 
-def _compare(
-    world: World, request: AddRequest, asked: Tunnel, there: Seen, state: State
-) -> tuple[Plan, Tunnel]:
+def _compare(world: World, request: AddRequest, asked: Tunnel, there: Seen, state: State) -> tuple[Plan, Tunnel]:
     now = there.tunnel
     notes: list[str] = []
     if asked.family == now.family:
@@ -186,9 +180,7 @@ def _compare(
     return Plan(f"tunnel {now.name}", Verdict.UNCHANGED, notes=notes + outcome.notes), now
 
 
-def _create(
-    world: World, request: AddRequest, asked: Tunnel, stands: Netns, state: State
-) -> tuple[Plan, Tunnel]:
+def _create(world: World, request: AddRequest, asked: Tunnel, stands: Netns, state: State) -> tuple[Plan, Tunnel]:
     kernel = world.door
     tunnel = by_route(kernel, asked)
     check_tunnel(tunnel)
@@ -205,9 +197,7 @@ def _create(
     return plan, tunnel
 
 
-def _link_steps(
-    world: World, tunnel: Tunnel, profile: ProfileShare, stands: Netns, state: State
-) -> list[Step]:
+def _link_steps(world: World, tunnel: Tunnel, profile: ProfileShare, stands: Netns, state: State) -> list[Step]:
     """Add the link, move it, give it addresses, bring it up. One undo for all."""
     name = tunnel.name
     kernel = world.door
@@ -225,9 +215,7 @@ def _link_steps(
         place = world.kernel(stands)
 
     link = to_link(replace(tunnel, profile=profile.number), state.info)
-    steps = [
-        Step(f"add link {name}", add, delete, ipwords.link_add(world.here, tunnel, link))
-    ]
+    steps = [Step(f"add link {name}", add, delete, ipwords.link_add(world.here, tunnel, link))]
     if stands != world.here:
         text = f"move {name} to namespace {stands}"
         command = ipwords.ip(world.here, "link", "set", name, "netns", stands)
@@ -241,7 +229,5 @@ def _link_steps(
         steps.append(Step(f"give {name} the address {cidr}", give, None, (command,)))
     if tunnel.up:
         command = ipwords.ip(stands, "link", "set", name, "up")
-        steps.append(
-            Step(f"bring {name} up", lambda: place.link_set(name, up=True), None, (command,))
-        )
+        steps.append(Step(f"bring {name} up", lambda: place.link_set(name, up=True), None, (command,)))
     return steps

@@ -108,9 +108,7 @@ def _wanted(now: Tunnel, changes: Mapping[str, Any]) -> Tunnel:
     return asked
 
 
-def _plan(
-    world: World, seen: Seen, asked: Tunnel, state: State, changed: set[str]
-) -> tuple[Plan, Tunnel]:
+def _plan(world: World, seen: Seen, asked: Tunnel, state: State, changed: set[str]) -> tuple[Plan, Tunnel]:
     now = seen.tunnel
     kernel = world.kernel(seen.sends)
     plan = Plan(f"tunnel {now.name}", Verdict.UNCHANGED)
@@ -254,9 +252,7 @@ def _address_there(kernel: Door, name: str, cidr: str) -> None:
         kernel.address_add(name, cidr)
 
 
-def _change(
-    seen: Seen, after: Tunnel, profile: ProfileShare, state: State, kernel: Door, before: Link
-) -> Step:
+def _change(seen: Seen, after: Tunnel, profile: ProfileShare, state: State, kernel: Door, before: Link) -> Step:
     def wanted() -> Link:
         link = to_link(replace(after, profile=profile.number), state.info)
         # the MTU and the alias have steps of their own

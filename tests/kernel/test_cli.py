@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """gutctl against a kernel: tunnels made by nothing but `gutctl tunnel add`.
 
-      a                                              b
-    +--------------------------+                   +--------------------------+
-    | west  10.9.0.1/30        |                   | west  10.9.0.2/30        |
-    |       fd09::1/64         |   eth0 -- eth0    |       fd09::2/64         |
-    |   198.51.100.1/24        |-------------------|   198.51.100.2/24        |
-    |   2001:db8::1/64         |                   |   2001:db8::2/64         |
-    +--------------------------+                   +--------------------------+
+  a                                              b
++--------------------------+                   +--------------------------+
+| west  10.9.0.1/30        |                   | west  10.9.0.2/30        |
+|       fd09::1/64         |   eth0 -- eth0    |       fd09::2/64         |
+|   198.51.100.1/24        |-------------------|   198.51.100.2/24        |
+|   2001:db8::1/64         |                   |   2001:db8::2/64         |
++--------------------------+                   +--------------------------+
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ ADDRESSES = (("10.9.0.1/30", "fd09::1/64"), ("10.9.0.2/30", "fd09::2/64"))
 @pytest.fixture
 def pair(net: Net) -> Iterator[tuple[Host, Host]]:
     a, b = net.host("a"), net.host("b")
-    net.link(
-        a, b, ["198.51.100.1/24", "2001:db8::1/64"], ["198.51.100.2/24", "2001:db8::2/64"]
-    )
+    net.link(a, b, ["198.51.100.1/24", "2001:db8::1/64"], ["198.51.100.2/24", "2001:db8::2/64"])
     yield a, b
 
 
@@ -61,9 +59,7 @@ def state(host: Host) -> tuple[object, ...]:
     """What there is in a namespace: ports, profiles, links; without counters."""
     ports = [{**p, "stats": None} for p in record(host, "port", "list")["ports"]]
     profiles = [{**p, "stats": None} for p in record(host, "profile", "list")["profiles"]]
-    links = sorted(
-        line for line in host.run("ip", "-o", "link").stdout.splitlines() if "lo:" not in line
-    )
+    links = sorted(line for line in host.run("ip", "-o", "link").stdout.splitlines() if "lo:" not in line)
     return ports, profiles, links
 
 
@@ -181,20 +177,22 @@ def test_administrators_port_stays(pair: tuple[Host, Host]) -> None:
     assert state(a) == before
 
 
-def test_device_moved_to_a_namespace(net: Net, pair: tuple[Host, Host]) -> None:
+@pytest.mark.parametrize("family", [4, 6])
+def test_device_moved_to_a_namespace(net: Net, pair: tuple[Host, Host], family: int) -> None:
     """west of a stands in c, sends from a, and takes its port with it when it is deleted there."""
     a, b = pair
     c = net.host("c")
+    other = {4: "198.51.100.3", 6: "2001:db8::3"}[family]
     before = state(a)
     words = ("--address", "10.9.0.1/30", "--move-to", c.name)
-    add(a, "west", OUTER[4][1], *words)
-    add(b, "west", OUTER[4][0], "--address", "10.9.0.2/30")
+    add(a, "west", OUTER[family][1], *words)
+    add(b, "west", OUTER[family][0], "--address", "10.9.0.2/30")
     assert ping(c, "10.9.0.2") == 1
-    assert add(a, "west", OUTER[4][1], *words).out == "west: unchanged\n"
+    assert add(a, "west", OUTER[family][1], *words).out == "west: unchanged\n"
     tunnel = record(c, "tunnel", "show", "west")["tunnel"]
     assert tunnel["moved"] and tunnel["receiver"]["port"] == 6080
     # another tunnel of a on that port comes and goes
-    add(a, "east", "198.51.100.3")
+    add(a, "east", other)
     ok(gutctl("tunnel", "del", "east", netns=a))
     assert ping(c, "10.9.0.2") == 1
     ok(gutctl("tunnel", "del", "west", netns=c))

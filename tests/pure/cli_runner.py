@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from click.testing import CliRunner
 from fake_kernel import Machine
 
 from gutctl.cli import main
@@ -32,9 +33,14 @@ class Result:
 
 def gutctl(machine: Machine, line: str) -> Result:
     """Run one command line."""
-    args = shlex.split(line)
-    result = CliRunner().invoke(main, args, obj=Session(machine.world), catch_exceptions=False)
-    return Result(result.exit_code, result.stdout, result.stderr)
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(shlex.split(line), "gutctl", standalone_mode=False, obj=Session(machine.world))
+    texts = []
+    for stream in (out, err):
+        assert isinstance(stream.buffer, io.BytesIO)
+        texts.append(stream.buffer.getvalue().decode())
+    return Result(int(status), *texts)
 
 
 def must(machine: Machine, line: str, status: int = 0) -> Result:

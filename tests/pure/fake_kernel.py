@@ -54,9 +54,7 @@ class Namespace:
     links: dict[str, Link] = field(default_factory=dict)
     owners: dict[tuple[int, int], str] = field(default_factory=dict)
     """Sockets of programs by family and port."""
-    addresses: set[Address] = field(
-        default_factory=lambda: {IPv4Address("203.0.113.5"), IPv6Address("2001:db8::5")}
-    )
+    addresses: set[Address] = field(default_factory=lambda: {IPv4Address("203.0.113.5"), IPv6Address("2001:db8::5")})
     routed: bool = True
     path_mtu: int = 1500
     sysctls: dict[str, str] = field(default_factory=dict)
@@ -74,6 +72,8 @@ class Machine:
         """Which changing request from now on fails, the first is 0."""
         self.failure: Callable[[], BaseException] = lambda: GutctlError("injected")
         self.next_ifindex = 10
+        self.coming: list[Any] = []
+        """Events for who listens."""
 
     def snapshot(self) -> dict[str, Namespace]:
         """What there is, to compare with later; without interface numbers and an order of addresses."""
@@ -181,8 +181,7 @@ class FakeKernel(FakeLinks):
             raise ConflictError("this port is there already")
         owner = self.space.owners.get((port.key.family, port.key.port))
         ours = any(
-            (key.family, key.port) == (port.key.family, port.key.port)
-            and (key.local is None or port.key.local is None)
+            (key.family, key.port) == (port.key.family, port.key.port) and (key.local is None or port.key.local is None)
             for key in self.space.ports
         )
         if owner or ours:
@@ -331,4 +330,4 @@ class FakeKernel(FakeLinks):
     def events(self, *, ready: Callable[[], None] | None = None) -> Iterator[Any]:
         if ready is not None:
             ready()
-        yield from ()
+        yield from self.machine.coming

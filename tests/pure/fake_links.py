@@ -58,9 +58,7 @@ class FakeLinks:
         mine = list(self.machine.spaces).index(self.name)
         for name, space in self.machine.spaces.items():
             for other in space.links.values():
-                sends = name == self.name if other.link_netnsid is None else (
-                    other.link_netnsid == mine
-                )
+                sends = name == self.name if other.link_netnsid is None else (other.link_netnsid == mine)
                 if sends and other.name != link.name and (
                     (other.kind, other.local, other.remote, other.device)
                     == (link.kind, link.local, link.remote, link.device)
@@ -74,9 +72,7 @@ class FakeLinks:
             raise ConflictError(f"the name {link.name} is taken")
         self._pair_free(link)
         self.machine.next_ifindex += 1
-        self.space.links[link.name] = replace(
-            link, up=False, addresses=(), ifindex=self.machine.next_ifindex
-        )
+        self.space.links[link.name] = replace(link, up=False, addresses=(), ifindex=self.machine.next_ifindex)
 
     def link_set(
         self,
@@ -149,6 +145,4 @@ class FakeLinks:
         link = self._need(name)
         if cidr not in link.addresses:
             raise NotFoundError("no such address")
-        self.space.links[name] = replace(
-            link, addresses=tuple(a for a in link.addresses if a != cidr)
-        )
+        self.space.links[name] = replace(link, addresses=tuple(a for a in link.addresses if a != cidr))

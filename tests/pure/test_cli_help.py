@@ -32,7 +32,9 @@ def run(*args: str) -> str:
     return f"from gutctl.cli import main\nmain({list(args)!r}, standalone_mode=False)"
 
 
-@pytest.mark.parametrize("args", [(), ("--help",), ("--version",), ("tunnel", "add", "--help"), ("decode", "--help"), ("doctor", "--help")])
+@pytest.mark.parametrize(
+    "args", [(), ("--help",), ("--version",), ("tunnel", "add", "--help"), ("decode", "--help"), ("doctor", "--help")]
+)
 def test_help_does_not_load_netlink(args: tuple[str, ...]) -> None:
     loaded = modules(run(*args))
     assert "pyroute2" not in loaded

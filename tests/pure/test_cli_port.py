@@ -75,7 +75,9 @@ def test_set_changes_only_what_is_given(machine: Machine) -> None:
     (port,) = machine.spaces[ROOT].ports.values()
     assert (sorted(map(str, port.sources)), port.inner) == (["10.0.0.0/8", "192.0.2.0/24"], frozenset({4}))
     assert must(machine, "port set 7000 --add-from 192.0.2.0/24").out == "port 7000/udp: unchanged\n"
-    assert must(machine, "port set 7000 --del-from 10.0.0.0/8 --check", 8).out.startswith("port 7000/udp: would be changed")
+    assert must(machine, "port set 7000 --del-from 10.0.0.0/8 --check", 8).out.startswith(
+        "port 7000/udp: would be changed"
+    )
     must(machine, "port set 7000 --any-source")
     must(machine, "port set 7000 --from 10.0.0.0/8")
     (port,) = machine.spaces[ROOT].ports.values()

@@ -133,7 +133,13 @@ STATES: list[tuple[Callable[[Machine], None], str, int, str, str]] = [
     (unloaded, "stats", 7, "no gutless", "modprobe gutless"),
     (fou_port, ADD, 3, "port 6080/udp is there and accepts fou:4 (needed: bare)", "another --port"),
     (gue_port, ADD, 3, "accepts gue0 (needed: bare)", "gutctl port set 6080 --accept gue0,bare"),
-    (bound_port, ADD, 4, "port 6080/udp on 203.0.113.5 is there, which port 6080/udp would include", "--local 203.0.113.5"),
+    (
+        bound_port,
+        ADD,
+        4,
+        "port 6080/udp on 203.0.113.5 is there, which port 6080/udp would include",
+        "--local 203.0.113.5",
+    ),
     (bound_port, "port add 6080 --any-source", 4, "would include", "--local 203.0.113.5"),
     (tunnel, "tunnel add east --remote 198.51.100.7", 3, "west is a sit link with the same ends", "delete west"),
     (tunnel, "tunnel add west --remote 198.51.100.7", 3, "sport 50000-50001 (asked: auto)", "--sport auto"),
@@ -160,9 +166,7 @@ STATES: list[tuple[Callable[[Machine], None], str, int, str, str]] = [
 
 
 @pytest.mark.parametrize(("prepare", "line", "status", "message", "hint"), STATES)
-def test_by_state(
-    prepare: Callable[[Machine], None], line: str, status: int, message: str, hint: str
-) -> None:
+def test_by_state(prepare: Callable[[Machine], None], line: str, status: int, message: str, hint: str) -> None:
     machine = Machine()
     prepare(machine)
     before = machine.snapshot()
@@ -223,6 +227,11 @@ def test_unreachable_sender_is_told() -> None:
     assert "port 6080/udp there may be left" in result.err
     assert machine.spaces["blue"].links == {}
     assert [key.port for key in machine.spaces[ROOT].ports] == [6080]
+
+
+def test_own_address_as_remote_is_told() -> None:
+    result = must(Machine(), "tunnel add west --remote 203.0.113.5")
+    assert "203.0.113.5 is an address of this host itself" in result.err
 
 
 def test_other_local_is_only_a_note() -> None:

@@ -253,7 +253,9 @@ def test_module_gone(machine: Machine) -> None:
 def test_text_and_record_agree(machine: Machine) -> None:
     must(machine, f"{ADD} --address 10.9.0.1/30 --sport 50000-50100 --tos inherit")
     space = machine.spaces[ROOT]
-    space.links["west"] = replace(space.links["west"], rx_packets=1204, rx_octets=1_100_000, tx_packets=1198, tx_octets=900)
+    space.links["west"] = replace(
+        space.links["west"], rx_packets=1204, rx_octets=1_100_000, tx_packets=1198, tx_octets=900
+    )
     (key,) = space.ports
     space.ports[key] = replace(space.ports[key], stats=Stats(1204, 1_100_000, {"source": 0, "options": 2}))
     record = must(machine, "tunnel show west --json").record["tunnel"]

@@ -193,8 +193,7 @@ def test_single_packets(ends: tuple[End, End], case: Case) -> None:
                 for protocol in (UDP, TCP)
                 for size in (0, 777, 1300)
             ]
-            for packet in sent:
-                put(a.host, "tun", packet)
+            put(a.host, "tun", *sent)
             packets = [
                 p
                 for p in wire.wait(len(sent), case.port, outgoing=True)

@@ -77,11 +77,10 @@ def single(
     return Packet(data, header, payload, ip_address(source).version)
 
 
-def put(host: Host, device: str, packet: Packet) -> None:
-    """Send by a device without link header. OSError where the device or the kernel refuses it."""
+def put(host: Host, device: str, *packets: Packet) -> None:
+    """Send by a device without link header. OSError where the device or the kernel refuses one."""
     with host.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
         sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, 32, 1 << 20)  # SO_SNDBUFFORCE
-        sock.sendto(packet.header + packet.data, (device, ETHERTYPE[packet.version]))
-
-
+        for packet in packets:
+            sock.sendto(packet.header + packet.data, (device, ETHERTYPE[packet.version]))

@@ -117,6 +117,7 @@ int gl_gro_complete(struct sock *sk, struct sk_buff *skb, int nhoff)
 	const struct gl_rules *rules;
 	struct gl_port *port;
 	struct gl_wire w;
+	unsigned int type;
 	int err;
 
 	port = rcu_dereference_sk_user_data(sk);
@@ -138,7 +139,14 @@ int gl_gro_complete(struct sock *sk, struct sk_buff *skb, int nhoff)
 	if (unlikely(!ops || !ops->callbacks.gro_complete))
 		return -EOPNOTSUPP;
 
+	/*
+	 * GRE's code sets the type anew where others add to it. Without the bit of
+	 * UDP, UDP would take the packet for one that should not have been merged,
+	 * and lose it.
+	 */
+	type = skb_shinfo(skb)->gso_type;
 	err = ops->callbacks.gro_complete(skb, nhoff);
+	skb_shinfo(skb)->gso_type |= type;
 	skb_set_inner_mac_header(skb, nhoff);
 	return err;
 }

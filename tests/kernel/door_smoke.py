@@ -62,6 +62,7 @@ def links(kernel: Kernel) -> None:
         asked = Link("west", kind, None, ip_address(remote), 4, 9, 0, 6080, ttl=64, alias="smoke", mtu=1400)
         kernel.link_add(asked)
         link = kernel.link("west")
+        assert link is not None
         assert link == replace(asked, ifindex=link.ifindex), link
         refused(ConflictError, "link west: ", lambda asked=asked: kernel.link_add(asked))
         kernel.address_add("west", "10.9.0.1/30")

@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -200,12 +200,13 @@ def test_a_change_that_is_refused_changes_nothing(kernel: Kernel) -> None:
 
 
 def test_what_is_not_there_is_not_found(kernel: Kernel) -> None:
-    for call in (
+    calls: tuple[Callable[[], None], ...] = (
         lambda: kernel.port_set(ANY.key, any_source=True),
         lambda: kernel.port_del(ANY.key),
         lambda: kernel.profile_set(9, csum=Csum.ZERO),
         lambda: kernel.profile_del(9),
-    ):
+    )
+    for call in calls:
         with pytest.raises(NotFoundError) as refusal:
             call()
         assert refusal.value.errno == errno.ENOENT

@@ -58,8 +58,10 @@ def shown(host: Host, name: str) -> Any:
 
 def same(link: Link, asked: Link) -> None:
     """Equal in all that can be asked for; the kernel adds what it knows besides."""
-    known = ("mtu", "ifindex", "rx_packets", "rx_octets", "tx_packets", "tx_octets", "tx_dropped")
-    assert replace(link, **dict.fromkeys(known, 0)) == replace(asked, **dict.fromkeys(known, 0))
+    known: dict[str, Any] = dict.fromkeys(
+        ("mtu", "ifindex", "rx_packets", "rx_octets", "tx_packets", "tx_octets", "tx_dropped"), 0
+    )
+    assert replace(link, **known) == replace(asked, **known)
     assert link.ifindex > 0
     if asked.mtu is not None:
         assert link.mtu == asked.mtu
@@ -284,7 +286,7 @@ def test_two_dumps_for_many_links(kernel: Kernel, red: Host) -> None:
         asked.append(number)
         return real(message, number, flags, *rest)
 
-    door.request = counted  # type: ignore[method-assign]
+    door.request = counted  # type: ignore[method-assign, assignment]
     links = kernel.links()
     assert [link.addresses for link in links] == [(f"10.1.{n}.1/30",) for n in range(60)]
     assert len(asked) == 2

@@ -17,8 +17,8 @@ from ipaddress import (
     ip_network,
 )
 
-from gutctl.errors import UsageError
-from gutctl.model import DEFAULT_SOURCE_PORTS, Accept, Address, Network
+from gutctl.errors import UnsupportedError, UsageError
+from gutctl.model import DEFAULT_SOURCE_PORTS, Accept, Address, Csum, Format, Info, Network
 
 __all__ = [
     "accept",
@@ -33,6 +33,7 @@ __all__ = [
     "prefix",
     "protocol",
     "remote_address",
+    "remote_checksum",
     "source_ports",
 ]
 
@@ -219,6 +220,20 @@ def accept(text: str) -> tuple[frozenset[Accept], int | None]:
     if Accept.FOU in formats and len(words) > 1:
         raise UsageError("--accept: a FOU port accepts nothing else", "take another port for it")
     return frozenset(formats), fou_protocol
+
+
+def remote_checksum(form: Format, csum: Csum, info: Info | None = None) -> None:
+    """Whether a format can leave inner checksums to the receiver in this way, and the module too.
+
+    ``info``: the loaded module, None: only the format is looked at. Raises UnsupportedError
+    where the module cannot.
+    """
+    if csum is Csum.REMOTE and form is Format.FOU:
+        raise UsageError(f"--csum {csum}: FOU has no header that could say it", "--format gue or --format gutless")
+    if csum is Csum.REMOTE_DRAFT and form is not Format.GUE:
+        raise UsageError(f"--csum {csum} is the GUE draft's form, not one of format {form}", "--csum remote or --format gue")
+    if csum.remote and info is not None and "remcsum" not in info.features:
+        raise UnsupportedError(f"gutless {info.version} knows no --csum {csum}", "load a newer module, or --csum full")
 
 
 def one_family(networks: Iterable[Network], what: str = "--from") -> int | None:

@@ -53,6 +53,7 @@ class Door(Protocol):
         remove_sources: Iterable[Network] = (),
         replace_sources: Iterable[Network] | None = None,
         zero_csum6: bool | None = None,
+        remcsum_nopartial: bool | None = None,
         origin: Origin | None = None,
     ) -> None: ...
 

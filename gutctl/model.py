@@ -68,6 +68,21 @@ class Csum(StrEnum):
 
     FULL = "full"
     ZERO = "zero"
+    REMOTE = "remote"
+    """Full; an inner checksum that is not there yet is left to the receiver. GUE: Linux's
+    private flag; GUT-less: option 0x59."""
+    REMOTE_DRAFT = "remote-draft"
+    """The same by the GUE draft's flag R."""
+
+    @property
+    def words(self) -> int:
+        """4-octet words that it may put behind a base header, for which links keep room."""
+        return {Csum.REMOTE: 2, Csum.REMOTE_DRAFT: 1}.get(self, 0)
+
+    @property
+    def remote(self) -> bool:
+        """Whether it leaves inner checksums to the receiver."""
+        return self.words > 0
 
 
 @unique
@@ -94,6 +109,10 @@ class Stats:
     packets: int = 0
     octets: int = 0
     drops: Mapping[str, int] = field(default_factory=_no_drops)
+    offloaded: int = 0
+    """Of the packets: a port's that arrived merged (GRO), a profile's that left unsegmented (GSO)."""
+    icmp_errors: int = 0
+    """A profile's: ICMP errors about its packets that were handed to the links."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -122,6 +141,8 @@ class Port:
     sources: frozenset[Network] = frozenset()
     zero_csum6: bool = False
     """Accept UDP checksum 0 over IPv6 (RFC 6935)."""
+    remcsum_nopartial: bool = False
+    """Write a remote checksum at once; False leaves it to be summed when it is needed."""
     origin: Origin = Origin.ADMIN
     stats: Stats = field(default_factory=Stats, compare=False)
 
@@ -131,7 +152,8 @@ class Profile:
     """What a sender adds. Links name it by number."""
 
     number: int
-    """1-8191: 5 bits of option words, 8 bits of index; 0 in a request: any free one."""
+    """1-8191: 5 bits of option words (those of its checksum), 8 bits of index; 0 in a request: any
+    free one that fits."""
     format: Format
     csum: Csum = Csum.FULL
     source_ports: tuple[int, int] = DEFAULT_SOURCE_PORTS

@@ -155,6 +155,7 @@ class Kernel:
         remove_sources: Iterable[Network] = (),
         replace_sources: Iterable[Network] | None = None,
         zero_csum6: bool | None = None,
+        remcsum_nopartial: bool | None = None,
         origin: Origin | None = None,
     ) -> None:
         """Change a port while it runs; what is not given stays. All in one step.
@@ -171,6 +172,7 @@ class Kernel:
             "remove_sources": tuple(remove_sources),
             "replace_sources": None if replace_sources is None else tuple(replace_sources),
             "zero_csum6": zero_csum6,
+            "remcsum_nopartial": remcsum_nopartial,
             "origin": origin,
         }
         self._run(lambda s: s.gutless.port_set(key, change))

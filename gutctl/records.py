@@ -38,6 +38,8 @@ def stats_record(stats: Stats) -> Record:
     return {
         "packets": stats.packets,
         "octets": stats.octets,
+        "offloaded": stats.offloaded,
+        "icmp_errors": stats.icmp_errors,
         "drops": dict(stats.drops),
     }
 
@@ -55,6 +57,7 @@ def port_record(port: Port, device: str | None = None) -> Record:
         "any_source": port.any_source,
         "sources": [str(network) for network in ordered(port.sources)],
         "zero_csum6": port.zero_csum6,
+        "remcsum_nopartial": port.remcsum_nopartial,
         "origin": port.origin.value,
         "stats": stats_record(port.stats),
     }

@@ -83,6 +83,7 @@ class AsyncKernel:
         remove_sources: Iterable[Network] = (),
         replace_sources: Iterable[Network] | None = None,
         zero_csum6: bool | None = None,
+        remcsum_nopartial: bool | None = None,
         origin: Origin | None = None,
     ) -> None:
         change: dict[str, Any] = {
@@ -94,6 +95,7 @@ class AsyncKernel:
             "remove_sources": tuple(remove_sources),
             "replace_sources": None if replace_sources is None else tuple(replace_sources),
             "zero_csum6": zero_csum6,
+            "remcsum_nopartial": remcsum_nopartial,
             "origin": origin,
         }
         await self._run(lambda s: s.gutless.port_set(key, change))

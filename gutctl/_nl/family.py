@@ -121,6 +121,8 @@ RX: Final = _set(
     ("drop-inner", "u64"),
     ("drop-nesting", "u64"),
     ("drop-no-memory", "u64"),
+    ("drop-remcsum", "u64"),
+    ("gro-packets", "u64"),
 )
 
 TX: Final = _set(
@@ -133,6 +135,8 @@ TX: Final = _set(
     ("drop-length", "u64"),
     ("drop-recursion", "u64"),
     ("drop-no-memory", "u64"),
+    ("gso-packets", "u64"),
+    ("icmp-errors", "u64"),
 )
 
 SOURCE: Final = _set(
@@ -176,6 +180,7 @@ PORT: Final = _set(
     ("zero-csum6", "u8"),
     ("origin", "u8"),
     ("stats", "nest", RX),
+    ("remcsum-nopartial", "u8"),
 )
 
 PROFILE: Final = _set(
@@ -216,7 +221,7 @@ CMD: Final[Mapping[str, int]] = {
 }
 
 _KEY: Final = ("family", "port", "local-v4", "local-v6", "ifindex")
-_SETTINGS: Final = ("accept", "fou-protocol", "inner", "any-source", "source", "zero-csum6", "origin")
+_SETTINGS: Final = ("accept", "fou-protocol", "inner", "any-source", "source", "zero-csum6", "origin", "remcsum-nopartial")
 _PROFILE: Final = ("number", "format", "csum", "sport-min", "sport-max", "origin")
 
 REQUESTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
@@ -241,7 +246,7 @@ NOTIFICATIONS: Final[Mapping[int, tuple[str, str]]] = {
 
 ACCEPT: Final[Mapping[str, int]] = {"fou": 1, "gue0": 2, "bare": 4, "gutless": 8}
 FORMAT: Final[Mapping[str, int]] = {"fou": 1, "gue": 2, "gutless": 3}
-CSUM: Final[Mapping[str, int]] = {"full": 1, "zero": 2}
+CSUM: Final[Mapping[str, int]] = {"full": 1, "zero": 2, "remote": 3, "remote-draft": 4}
 ORIGIN: Final[Mapping[str, int]] = {"admin": 0, "tunnel": 1}
 PORT_FLAGS: Final[Mapping[str, int]] = {"replace-sources": 1}
-FEATURE: Final[Mapping[str, int]] = {"ipv6": 1}
+FEATURE: Final[Mapping[str, int]] = {"ipv6": 1, "remcsum": 2, "icmp": 4}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -117,6 +118,7 @@ def port_request(port: Port) -> Attrs:
     attrs += _sources("source", port.sources)
     attrs.append(("zero-csum6", int(port.zero_csum6)))
     attrs.append(("origin", ORIGIN[port.origin.value]))
+    attrs.append(("remcsum-nopartial", int(port.remcsum_nopartial)))
     return attrs
 
 
@@ -131,6 +133,7 @@ def port_change(
     remove_sources: Iterable[Network] = (),
     replace_sources: Iterable[Network] | None = None,
     zero_csum6: bool | None = None,
+    remcsum_nopartial: bool | None = None,
     origin: Origin | None = None,
 ) -> Attrs:
     """What a PORT_SET says: the key, and only what is to change.
@@ -158,6 +161,8 @@ def port_change(
     attrs += _sources("source-del", removed)
     if zero_csum6 is not None:
         attrs.append(("zero-csum6", int(zero_csum6)))
+    if remcsum_nopartial is not None:
+        attrs.append(("remcsum-nopartial", int(remcsum_nopartial)))
     if origin is not None:
         attrs.append(("origin", ORIGIN[origin.value]))
     return attrs
@@ -226,7 +231,15 @@ def _stats(attrs: Attrs | None, table: AttrSet) -> Stats:
         for attr in table
         if attr.name.startswith("drop-")
     }
-    return Stats(int(values.get("packets", 0)), int(values.get("octets", 0)), MappingProxyType(drops))
+    # each table has one of the two
+    offloaded = values.get("gro-packets", values.get("gso-packets", 0))
+    return Stats(
+        packets=int(values.get("packets", 0)),
+        octets=int(values.get("octets", 0)),
+        drops=MappingProxyType(drops),
+        offloaded=int(offloaded),
+        icmp_errors=int(values.get("icmp-errors", 0)),
+    )
 
 
 def _network(attrs: Attrs) -> Network:
@@ -260,6 +273,7 @@ def decode_port(attrs: Attrs) -> Port:
         any_source=bool(values.get("any-source", 0)),
         sources=frozenset(sources),
         zero_csum6=bool(values.get("zero-csum6", 0)),
+        remcsum_nopartial=bool(values.get("remcsum-nopartial", 0)),
         origin=_named(ORIGIN, values.get("origin", 0), Origin),
         stats=_stats(values.get("stats"), RX),
     )
@@ -281,17 +295,7 @@ def coalesce(messages: Iterable[Attrs]) -> list[Port]:
             ports[port.key] = port
     for key, sources in more.items():
         first = ports[key]
-        ports[key] = Port(
-            key=key,
-            accept=first.accept,
-            fou_protocol=first.fou_protocol,
-            inner=first.inner,
-            any_source=first.any_source,
-            sources=first.sources | sources,
-            zero_csum6=first.zero_csum6,
-            origin=first.origin,
-            stats=first.stats,
-        )
+        ports[key] = replace(first, sources=first.sources | sources)
     return [ports[key] for key in sorted(ports, key=_order)]
 
 

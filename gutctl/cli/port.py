@@ -24,6 +24,7 @@ __all__ = ["port"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 PREFIX = Checked("PREFIX", lambda text: checks.prefix(text))
+REMCSUM = "Write a checksum that the sender left to us at once, not when it is needed."
 OPEN = "everybody can now inject packets here (the class of CVE-2024-7596): --from is safer"
 
 
@@ -105,6 +106,7 @@ def port() -> None:
 @receive_options
 @click.option("--any-source", is_flag=True, help="Let everybody send to it.")
 @click.option("--zero-csum6", is_flag=True, help="Accept UDP checksum 0 over IPv6 (RFC 6935).")
+@click.option("--remcsum-nopartial/--no-remcsum-nopartial", default=False, help=REMCSUM)
 @changing
 @pass_session
 def add(session: Session, /, **given: Any) -> None:
@@ -120,6 +122,8 @@ def add(session: Session, /, **given: Any) -> None:
     formats, fou_protocol = given["accepted"] or (_default_accept(), None)
     default = frozenset({fou_protocol}) if fou_protocol is not None else DEFAULT_INNER
     inner = given["inner"] or default
+    if fou_protocol is not None and given["remcsum_nopartial"]:
+        raise UsageError("--remcsum-nopartial: FOU has no header that could leave a checksum to this end")
     if fou_protocol is not None and fou_protocol not in inner:
         raise UsageError(f"--inner: a FOU port's protocol, {fou_protocol}, is its inner one")
     wanted = Port(
@@ -130,6 +134,7 @@ def add(session: Session, /, **given: Any) -> None:
         any_source=given["any_source"],
         sources=frozenset(given["sources"]),
         zero_csum6=given["zero_csum6"],
+        remcsum_nopartial=given["remcsum_nopartial"],
     )
     if given["any_source"]:
         note(f"{port_name(wanted)}: {OPEN}")
@@ -148,12 +153,15 @@ def _default_accept() -> frozenset[Accept]:
 @click.option("--del-from", multiple=True, type=PREFIX, help="Let these in no longer.")
 @click.option("--any-source/--no-any-source", default=None, help="Let everybody send to it.")
 @click.option("--zero-csum6/--no-zero-csum6", default=None, help="Accept UDP checksum 0 over IPv6.")
+@click.option("--remcsum-nopartial/--no-remcsum-nopartial", default=None, help=REMCSUM)
 @changing
 @pass_session
 def set_(session: Session, /, **given: Any) -> None:
     """Change what is given while the port runs; --from replaces all prefixes."""
     key = _key(session, given, [*given["add_from"], *given["del_from"]])
-    settings: dict[str, Any] = {name: given[name] for name in ("any_source", "zero_csum6") if given[name] is not None}
+    settings: dict[str, Any] = {
+        name: given[name] for name in ("any_source", "zero_csum6", "remcsum_nopartial") if given[name] is not None
+    }
     if given["zero_csum6"] and key.family == 4:
         raise UsageError("--zero-csum6: over IPv4 a packet without a checksum is always accepted")
     if given["accepted"]:
@@ -234,8 +242,10 @@ def _details(record: Record) -> list[str]:
             ("inner", " ".join(map(str, record["inner"]))),
             ("from", who(record)),
             ("no checksum", _zero(record)),
+            ("remote checksum", "written at once" if record["remcsum_nopartial"] else "left partial"),
             ("made by", {"admin": "port add", "tunnel": "tunnel add"}[record["origin"]]),
             ("received", f"{stats['packets']} packets, {stats['octets']} octets"),
+            ("merged", f"{stats['offloaded']} packets"),
             ("drops", drops(stats["drops"])),
         ]
     )

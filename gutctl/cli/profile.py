@@ -137,6 +137,8 @@ def _details(record: Record) -> list[str]:
             ("source ports", _sport(record)),
             ("made by", {"admin": "profile add", "tunnel": "tunnel add"}[record["origin"]]),
             ("sent", f"{stats['packets']} packets, {stats['octets']} octets"),
+            ("unsegmented", f"{stats['offloaded']} packets"),
+            ("ICMP errors", str(stats["icmp_errors"])),
             ("drops", drops(stats["drops"])),
         ]
     )

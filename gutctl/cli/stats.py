@@ -12,6 +12,8 @@ from gutctl.records import Record, info_record, port_record, profile_record, sta
 
 __all__ = ["stats"]
 
+SENT = ("sent", "unsegmented")
+
 
 @click.command()
 @common
@@ -37,13 +39,18 @@ def _lines(record: Record) -> list[str]:
     lines = []
     for port in record["ports"]:
         near = endpoint(port["local"], port["port"])
-        lines += _counters(f"port {near} over IPv{port['family']}", "received", port["stats"])
+        lines += _counters(f"port {near} over IPv{port['family']}", ("received", "merged"), port["stats"])
     for profile in record["profiles"]:
-        lines += _counters(f"profile {profile['number']}", "sent", profile["stats"])
-    return lines + _counters("links without a profile", "sent", record["plain"])
+        lines += _counters(f"profile {profile['number']}", SENT, profile["stats"])
+    return lines + _counters("links without a profile", SENT, record["plain"])
 
 
-def _counters(name: str, verb: str, counters: Record) -> list[str]:
+def _counters(name: str, words: tuple[str, str], counters: Record) -> list[str]:
+    verb, offloaded = words
     lines = [name, f"  {verb}  {counters['packets']} packets, {counters['octets']} octets"]
+    if counters["offloaded"]:
+        lines.append(f"  of them  {counters['offloaded']} {offloaded}")
+    if counters["icmp_errors"]:
+        lines.append(f"  told of  {counters['icmp_errors']} ICMP errors")
     lines += [f"  dropped  {count} {reason}" for reason, count in counters["drops"].items() if count]
     return lines

@@ -86,7 +86,7 @@ def settings(function: F) -> F:
                 f"  [auto: {DEFAULT_SOURCE_PORTS[0]}-{DEFAULT_SOURCE_PORTS[1]}]",
             ),
             click.option(
-                "--csum", type=click.Choice([c.value for c in Csum]),
+                "--csum", type=click.Choice([c.value for c in Csum if not c.remote]),
                 help="Outer UDP checksum.  [full]",
             ),
             click.option(

@@ -16,7 +16,7 @@ from gutctl.errors import ConflictError, InUseError, NotFoundError, UsageError
 from gutctl.model import Accept, Network, Origin, Port, PortKey
 from gutctl.plan import Difference, Plan, Step, Verdict, conflict
 from gutctl.planners.sharing import no_foreign_socket, no_overlap, open_port, port_command, users, who
-from gutctl.planners.words import accept_word, port_name, prefix_list, protocol_list
+from gutctl.planners.words import accept_word, port_name, prefix_list, protocol_list, yes
 from gutctl.tunnel import Tunnel
 from gutctl.world import State, World
 
@@ -119,12 +119,11 @@ def _differences(now: Port, wanted: Port) -> list[Difference]:
         see("from", who(now), who(wanted), "--any-source" if wanted.any_source else _from(wanted))
     elif not wanted.any_source:
         see("from", prefix_list(now.sources), prefix_list(wanted.sources), _from(wanted))
-    see(
-        "zero-csum6",
-        "yes" if now.zero_csum6 else "no",
-        "yes" if wanted.zero_csum6 else "no",
-        "--zero-csum6" if wanted.zero_csum6 else "--no-zero-csum6",
-    )
+    for name, is_, want in (
+        ("zero-csum6", now.zero_csum6, wanted.zero_csum6),
+        ("remcsum-nopartial", now.remcsum_nopartial, wanted.remcsum_nopartial),
+    ):
+        see(name, yes(is_), yes(want), f"--{name}" if want else f"--no-{name}")
     return found
 
 
@@ -138,7 +137,7 @@ class PortChange:
 
     key: PortKey
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """accept, fou_protocol, inner, any_source, zero_csum6: fields of Port."""
+    """accept, fou_protocol, inner, any_source, zero_csum6, remcsum_nopartial: fields of Port."""
     add: frozenset[Network] = frozenset()
     remove: frozenset[Network] = frozenset()
     replace_all: frozenset[Network] | None = None
@@ -187,7 +186,7 @@ def _set_step(kernel: Door, now: Port, after: Port) -> Step:
     def request(old: Port, new: Port) -> None:
         settings: dict[str, Any] = {
             name: getattr(new, name)
-            for name in ("accept", "inner", "any_source", "zero_csum6", "origin")
+            for name in ("accept", "inner", "any_source", "zero_csum6", "remcsum_nopartial", "origin")
             if getattr(old, name) != getattr(new, name)
         }
         kernel.port_set(

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gutctl.errors import InUseError, NotFoundError
-from gutctl.model import Origin, Profile
+from gutctl.checks import remote_checksum as check_csum
+from gutctl.errors import ConflictError, InUseError, NotFoundError, UsageError
+from gutctl.model import Info, Origin, Profile
 from gutctl.plan import Difference, Plan, Step, Verdict, conflict
 from gutctl.planners.words import range_word
 from gutctl.world import World
 
-__all__ = ["plan_profile_add", "plan_profile_del", "plan_profile_set"]
+__all__ = ["check_profile", "plan_profile_add", "plan_profile_del", "plan_profile_set"]
 
 
 def _content(profile: Profile) -> tuple[object, ...]:
@@ -24,13 +25,30 @@ def _text(profile: Profile) -> str:
     return f"format {profile.format}, csum {profile.csum}, sport {range_word(profile.source_ports)}"
 
 
+def check_profile(profile: Profile, info: Info | None = None) -> None:
+    """Raise UsageError for what no profile can be, UnsupportedError for what this module cannot."""
+    check_csum(profile.format, profile.csum, info)
+    words = profile.csum.words
+    if profile.number and profile.number >> 8 != words:
+        first = words << 8 | 1
+        raise UsageError(
+            f"profile {profile.number}: with csum {profile.csum} profiles are numbered {first} to {first | 255}",
+            "the number tells links how long the header is; leave it out for any free one",
+        )
+    if profile.number and not profile.number & 0xFF:
+        raise UsageError(f"profile {profile.number}: the lower 8 bits of a number cannot be 0")
+
+
 def plan_profile_add(world: World, wanted: Profile, command: str = "gutctl profile") -> tuple[Plan, list[Profile]]:
     """The plan, and a list that holds the profile with its number once that is known.
 
     Number 0: one of this content that an administrator made is as good as a new
     one. Raises ConflictError where the number is there and differs.
     """
-    profiles = world.state(world.here).profiles
+    check_profile(wanted)
+    state = world.state(world.here)
+    check_profile(wanted, state.info)
+    profiles = state.profiles
     if wanted.number:
         now = next((p for p in profiles if p.number == wanted.number), None)
     else:
@@ -103,10 +121,18 @@ def _set(world: World, now: Profile, changes: Mapping[str, Any]) -> tuple[Plan, 
 
 
 def plan_profile_set(world: World, number: int, changes: Mapping[str, Any]) -> tuple[Plan, Profile]:
-    """The plan, and the profile as it will be. Raises NotFoundError."""
+    """The plan, and the profile as it will be. Raises NotFoundError, ConflictError."""
     now = next((p for p in world.state(world.here).profiles if p.number == number), None)
     if now is None:
         raise NotFoundError(f"there is no profile {number}", "gutctl profile list")
+    state_info = world.door.info() if "csum" in changes else None
+    after = replace(now, **changes)
+    check_csum(after.format, after.csum, state_info)
+    if after.csum.words != now.csum.words:
+        raise ConflictError(
+            f"profile {number} has csum {now.csum}, whose header has another length than with csum {after.csum}",
+            "links count on the length: gutctl profile add another one, and set the links to it",
+        )
     plan, after = _set(world, now, changes)
     if plan.pending:
         names = _users(world, number)

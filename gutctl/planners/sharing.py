@@ -16,7 +16,7 @@ from gutctl.door import Door
 from gutctl.errors import ConflictError, InUseError
 from gutctl.model import DEFAULT_INNER, Accept, Address, Csum, Origin, Port, PortKey, Profile
 from gutctl.plan import Step
-from gutctl.planners.words import accept_word, port_name, prefix_list, range_word
+from gutctl.planners.words import accept_word, port_name, prefix_list, range_word, yes
 from gutctl.tunnel import Tunnel
 
 __all__ = [
@@ -237,7 +237,7 @@ def _change(kernel: Door, before: Port, after: Port, share: Share) -> None:
         if old != new:
             there[name], back[name] = new, old
             words.append(f"{name.replace('_', ' ')} {'on' if new else 'off'} at")
-            share.diff += [f"~ {port_name(after)}  {name} {_yes(old)} -> {_yes(new)}"]
+            share.diff += [f"~ {port_name(after)}  {name} {yes(old)} -> {yes(new)}"]
     if there:
         share.steps.append(
             Step(
@@ -247,10 +247,6 @@ def _change(kernel: Door, before: Port, after: Port, share: Share) -> None:
                 (f"# change {port_name(after)}: no ip equivalent",),
             )
         )
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
 
 
 def release(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterable[Tunnel]) -> Share:

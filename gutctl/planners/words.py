@@ -17,6 +17,7 @@ __all__ = [
     "protocol_list",
     "range_word",
     "short",
+    "yes",
 ]
 
 
@@ -60,6 +61,11 @@ def range_word(ports: tuple[int, int]) -> str:
 def number_or_inherit(value: int, inherit: int) -> str:
     """A TTL or TOS."""
     return "inherit" if value == inherit else str(value)
+
+
+def yes(value: bool) -> str:
+    """A setting that is on or off."""
+    return "yes" if value else "no"
 
 
 def endpoint(address: Address | str | None, port: int | str | None) -> str:

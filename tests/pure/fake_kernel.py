@@ -66,6 +66,7 @@ class Machine:
     def __init__(self) -> None:
         self.spaces: dict[str, Namespace] = {ROOT: Namespace(), "blue": Namespace()}
         self.loaded = True
+        self.features = frozenset({"ipv6", "remcsum", "icmp"})
         self.unreachable: set[str] = set()
         self.requests: list[str] = []
         self.fail_at: int | None = None
@@ -148,7 +149,7 @@ class FakeKernel(FakeLinks):
     def info(self) -> Info:
         self._loaded()
         return Info(
-            version="0.1.0", features=frozenset({"ipv6"}), max_ports=1024, max_sources=1024,
+            version="0.1.0", features=self.machine.features, max_ports=1024, max_sources=1024,
             max_profiles=255, max_nesting=4, ports=len(self.space.ports),
             profiles=len(self.space.profiles), unprivileged=False, encap_bare=4, encap_header=5,
             plain=Stats(drops={"no-profile": 0}),
@@ -200,6 +201,7 @@ class FakeKernel(FakeLinks):
         remove_sources: Iterable[Network] = (),
         replace_sources: Iterable[Network] | None = None,
         zero_csum6: bool | None = None,
+        remcsum_nopartial: bool | None = None,
         origin: Origin | None = None,
     ) -> None:
         self._loaded()
@@ -215,7 +217,8 @@ class FakeKernel(FakeLinks):
         sources.update(add_sources)
         given: dict[str, Any] = {
             "accept": accept, "fou_protocol": fou_protocol, "inner": inner,
-            "any_source": any_source, "zero_csum6": zero_csum6, "origin": origin,
+            "any_source": any_source, "zero_csum6": zero_csum6, "remcsum_nopartial": remcsum_nopartial,
+            "origin": origin,
         }  # fmt: skip
         new = replace(
             old,
@@ -248,10 +251,10 @@ class FakeKernel(FakeLinks):
     def profile_add(self, profile: Profile) -> Profile:
         self._loaded()
         self.machine.changing("profile_add")
-        free = (number for number in range(1, 256) if number not in self.space.profiles)
+        words = profile.csum.words << 8
+        free = (words | number for number in range(1, 256) if words | number not in self.space.profiles)
         number = profile.number or next(free)
-        if number > 255:
-            raise GutctlError("a profile without options has a number up to 255")
+        self._check_profile(replace(profile, number=number))
         if number in self.space.profiles:
             raise ConflictError("this profile is there already")
         self.space.profiles[number] = replace(profile, number=number)
@@ -273,10 +276,20 @@ class FakeKernel(FakeLinks):
         given: dict[str, Any] = {
             "format": format, "csum": csum, "source_ports": source_ports, "origin": origin,
         }  # fmt: skip
-        self.space.profiles[number] = replace(
+        new = replace(
             self.space.profiles[number],
             **{name: value for name, value in given.items() if value is not None},
         )
+        self._check_profile(new)
+        self.space.profiles[number] = new
+
+    def _check_profile(self, profile: Profile) -> None:
+        if profile.number >> 8 != profile.csum.words:
+            raise GutctlError("the number does not tell the length of what is added")
+        if profile.csum.remote and (
+            profile.format is Format.FOU or (profile.csum is Csum.REMOTE_DRAFT and profile.format is not Format.GUE)
+        ):
+            raise GutctlError("this format cannot leave a checksum to the receiver")
 
     def profile_del(self, number: int) -> None:
         self._loaded()

@@ -52,7 +52,8 @@ def networks(draw: st.DrawFn, family: int) -> Network:
 def stats(draw: st.DrawFn, table: AttrSet) -> Stats:
     reasons = [a.name.removeprefix("drop-") for a in table if a.name.startswith("drop-")]
     drops = {reason: draw(U64) for reason in reasons}
-    return Stats(draw(U64), draw(U64), MappingProxyType(drops))
+    icmp_errors = draw(U64) if table is TX else 0
+    return Stats(draw(U64), draw(U64), MappingProxyType(drops), draw(U64), icmp_errors)
 
 
 @st.composite
@@ -76,6 +77,7 @@ def ports(draw: st.DrawFn) -> Port:
         any_source=draw(st.booleans()),
         sources=frozenset(draw(st.sets(networks(key.family), max_size=8))),
         zero_csum6=draw(st.booleans()),
+        remcsum_nopartial=draw(st.booleans()),
         origin=draw(st.sampled_from(Origin)),
         stats=draw(stats(RX)),
     )

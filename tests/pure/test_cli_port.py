@@ -141,3 +141,82 @@ def test_failing_changes_nothing(line: str) -> None:
     assert machine.snapshot() == before
     must(machine, line)
     assert machine.snapshot() != before
+
+
+def test_remote_checksums_partial_or_not(machine: Machine) -> None:
+    line = "port add 7000 --from 10.0.0.0/8"
+    must(machine, line)
+    assert "left partial" in must(machine, "port show 7000").out
+    conflict = must(machine, f"{line} --remcsum-nopartial", 3)
+    assert "remcsum-nopartial no (asked: yes)" in conflict.err
+    must(machine, conflict.err.partition("hint: gutctl ")[2])
+    (port,) = machine.spaces[ROOT].ports.values()
+    assert port.remcsum_nopartial
+    assert "written at once" in must(machine, "port show 7000").out
+    assert must(machine, "port show 7000 --json").record["port"]["remcsum_nopartial"] is True
+    must(machine, "port set 7000 --no-remcsum-nopartial")
+    assert must(machine, line).out == "port 7000/udp: unchanged\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [("--format gue --csum remote", 513), ("--format gutless --csum remote", 513),
+     ("--format gue --csum remote-draft", 257)],
+)  # fmt: skip
+def test_the_number_of_a_profile_tells_its_words(machine: Machine, words: str, first: int) -> None:
+    assert must(machine, f"profile add {words}").out.startswith(f"profile {first}: ")
+    assert must(machine, f"profile add {words}").out == f"profile {first}: unchanged\n"
+    must(machine, f"profile add {first + 4} {words}")
+    refused = must(machine, f"profile add 4 {words}", 2)
+    assert f"profiles are numbered {first} to {first + 254}" in refused.err
+    assert sorted(machine.spaces[ROOT].profiles) == [first, first + 4]
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "text"),
+    [
+        ("profile add --format fou --csum remote", 2, "FOU has no header"),
+        ("profile add --format fou --csum remote-draft", 2, "the GUE draft's form"),
+        ("profile add --format gutless --csum remote-draft", 2, "--csum remote or --format gue"),
+        ("profile add 256 --format gue --csum remote-draft", 2, "cannot be 0"),
+        ("profile add 513 --format gue", 2, "numbered 1 to 255"),
+        ("profile set 1 --csum remote", 3, "has another length"),
+        ("profile set 513 --csum full", 3, "has another length"),
+        ("profile set 513 --csum remote-draft", 3, "has another length"),
+        ("profile set 513 --format fou", 2, "FOU has no header"),
+        ("profile set 1 --format gutless --csum remote-draft", 2, "the GUE draft's form"),
+        ("port add 7000 --accept fou:4 --any-source --remcsum-nopartial", 2, "FOU has no header"),
+    ],
+)  # fmt: skip
+def test_what_no_remote_checksum_can_be(machine: Machine, line: str, status: int, text: str) -> None:
+    must(machine, "profile add 1 --format gue")
+    must(machine, "profile add 513 --format gue --csum remote")
+    before = machine.snapshot()
+    assert text in must(machine, line, status).err
+    assert machine.snapshot() == before
+
+
+def test_a_module_without_remote_checksums(machine: Machine) -> None:
+    must(machine, "profile add 1 --format gue")
+    machine.features = frozenset({"ipv6"})
+    assert "knows no --csum remote" in must(machine, "profile add --format gue --csum remote", 7).err
+    must(machine, "profile set 1 --csum zero")
+
+
+def test_what_was_offloaded_and_told_is_counted(machine: Machine) -> None:
+    must(machine, "port add 7000 --any-source")
+    must(machine, "profile add 1 --format gue")
+    space = machine.spaces[ROOT]
+    (key,) = space.ports
+    quiet = must(machine, "stats").out
+    assert "of them" not in quiet and "told of" not in quiet
+    space.ports[key] = replace(space.ports[key], stats=Stats(12, 3400, offloaded=9))
+    space.profiles[1] = replace(space.profiles[1], stats=Stats(40, 900, offloaded=33, icmp_errors=2))
+    text = must(machine, "stats").out
+    assert "of them  9 merged" in text and "of them  33 unsegmented" in text and "told of  2 ICMP errors" in text
+    record = must(machine, "stats --json").record
+    assert record["ports"][0]["stats"]["offloaded"] == 9
+    assert record["profiles"][0]["stats"]["offloaded"] == 33
+    assert record["profiles"][0]["stats"]["icmp_errors"] == 2
+    shown = must(machine, "profile show 1").out.splitlines()
+    assert [line.split("  ")[-1].strip() for line in shown if line.startswith(("unsegmented", "ICMP"))] == ["33 packets", "2"]

@@ -48,8 +48,12 @@ def through(table: AttrSet, attrs: Attrs) -> Attrs:
     return plain(message)
 
 
-def counters(stats: Stats) -> Attrs:
+def counters(stats: Stats, table: AttrSet) -> Attrs:
+    more: Attrs = [("gro-packets", stats.offloaded)]
+    if table is TX:
+        more = [("gso-packets", stats.offloaded), ("icmp-errors", stats.icmp_errors)]
     return [
+        *more,
         ("packets", stats.packets),
         ("octets", stats.octets),
         *((f"drop-{reason}", n) for reason, n in stats.drops.items()),
@@ -75,6 +79,7 @@ def test_a_port_request_octet_by_octet() -> None:
         "1400 0a80 0800 0100 c6336400 0500 0300 18000000",  # source, nested
         "0500 0d00 00000000",  # zero-csum6
         "0500 0e00 01000000",  # origin
+        "0500 1000 00000000",  # remcsum-nopartial
     ]
     assert octets(PORT, records.port_request(port)).hex() == "".join(words).replace(" ", "")
 
@@ -88,7 +93,7 @@ def test_an_ipv6_source_octet_by_octet() -> None:
 
 @given(some.ports())
 def test_a_port_comes_back(port: Port) -> None:
-    attrs = [*records.port_request(port), ("stats", counters(port.stats))]
+    attrs = [*records.port_request(port), ("stats", counters(port.stats, RX))]
     back = records.decode_port(through(PORT, attrs))
     assert back == port
     assert back.stats == port.stats
@@ -101,7 +106,7 @@ def test_a_fou_port_leaves_its_inner_protocol_to_the_kernel() -> None:
 
 @given(some.profiles())
 def test_a_profile_comes_back(profile: Profile) -> None:
-    attrs = [*records.profile_request(profile), ("stats", counters(profile.stats))]
+    attrs = [*records.profile_request(profile), ("stats", counters(profile.stats, TX))]
     back = records.decode_profile(through(PROFILE, attrs))
     assert back == profile
     assert back.stats == profile.stats
@@ -128,6 +133,7 @@ def test_a_change_says_what_is_given_and_nothing_else(data: st.DataObject) -> No
         "inner": data.draw(st.none() | st.sets(st.integers(1, 255), min_size=1)),
         "any_source": data.draw(st.none() | st.booleans()),
         "zero_csum6": data.draw(st.none() | st.booleans()),
+        "remcsum_nopartial": data.draw(st.none() | st.booleans()),
         "origin": data.draw(st.none() | st.sampled_from(Origin)),
     }
     added = data.draw(st.sets(some.networks(key.family), max_size=4))
@@ -150,7 +156,7 @@ def test_replacing_all_sources_is_said_by_a_flag(sources: frozenset[Network]) ->
 def test_info_comes_back() -> None:
     attrs: Attrs = [
         ("version", "0.1"),
-        ("features", 5),
+        ("features", 9),
         ("max-ports", 1),
         ("max-sources", 2),
         ("max-profiles", 3),
@@ -165,7 +171,7 @@ def test_info_comes_back() -> None:
     info = records.decode_info(through(INFO, attrs))
     assert (info.version, info.unprivileged, info.plain.packets) == ("0.1", True, 7)
     # a feature newer than this version keeps its place
-    assert info.features == {"ipv6", "bit2"}
+    assert info.features == {"ipv6", "bit3"}
     numbers = (info.max_ports, info.max_sources, info.max_profiles, info.max_nesting, info.ports, info.profiles)
     assert numbers == (1, 2, 3, 4, 5, 6)
     assert (info.encap_bare, info.encap_header) == (4, 5)

@@ -73,7 +73,7 @@ def tunnels(draw: st.DrawFn) -> Tunnel:
         port=draw(st.none() | PORTS),
         peer_port=draw(PORTS),
         source_ports=sport,
-        csum=draw(st.sampled_from(list(Csum))),
+        csum=draw(st.sampled_from([Csum.FULL, Csum.ZERO])),
         mtu=draw(st.integers(1280, 9000)),
         mtu_fixed=draw(st.booleans()),
         ttl=draw(st.integers(0, 255)),

@@ -72,6 +72,12 @@ enum gutless_format {
 enum gutless_csum {
 	GUTLESS_CSUM_FULL = 1,
 	GUTLESS_CSUM_ZERO = 2,
+	/*
+	 * Full, and the inner checksum is left to the receiver where it is not
+	 * there yet. GUE: Linux's private flag; GUT-less: option 0x59.
+	 */
+	GUTLESS_CSUM_REMOTE = 3,
+	GUTLESS_CSUM_REMOTE_DRAFT = 4,	/* GUE: the draft's flag R */
 };
 
 /* Who made a port or profile; kept for user space, as a route's protocol is. */
@@ -88,6 +94,8 @@ enum gutless_port_flags {
 /* GUTLESS_A_INFO_FEATURES */
 enum gutless_feature {
 	GUTLESS_FEATURE_IPV6 = 1 << 0,
+	GUTLESS_FEATURE_REMCSUM = 1 << 1,
+	GUTLESS_FEATURE_ICMP = 1 << 2,	/* errors reach the links */
 };
 
 /* GUTLESS_CMD_INFO_GET */
@@ -135,6 +143,9 @@ enum gutless_port_attr {
 	GUTLESS_A_PORT_ZERO_CSUM6,	/* u8: 1 accepts checksum 0 over IPv6 */
 	GUTLESS_A_PORT_ORIGIN,		/* u8: enum gutless_origin */
 	GUTLESS_A_PORT_STATS,		/* nest: enum gutless_rx_attr */
+	GUTLESS_A_PORT_REMCSUM_NOPARTIAL, /* u8: 1 writes a remote checksum at
+					   * once, 0 leaves it to be summed
+					   */
 
 	__GUTLESS_A_PORT_MAX,
 };
@@ -192,6 +203,8 @@ enum gutless_rx_attr {
 	GUTLESS_A_RX_DROP_INNER,	/* no room for the inner header */
 	GUTLESS_A_RX_DROP_NESTING,	/* too many nested encapsulations */
 	GUTLESS_A_RX_DROP_NO_MEMORY,
+	GUTLESS_A_RX_DROP_REMCSUM,	/* remote checksum outside the packet */
+	GUTLESS_A_RX_GRO_PACKETS,	/* of the packets: arrived merged */
 
 	__GUTLESS_A_RX_MAX,
 };
@@ -209,6 +222,8 @@ enum gutless_tx_attr {
 	GUTLESS_A_TX_DROP_LENGTH,	/* does not fit the UDP length field */
 	GUTLESS_A_TX_DROP_RECURSION,	/* tunnels within tunnels, too deep */
 	GUTLESS_A_TX_DROP_NO_MEMORY,
+	GUTLESS_A_TX_GSO_PACKETS,	/* of the packets: left unsegmented */
+	GUTLESS_A_TX_ICMP_ERRORS,	/* ICMP errors handed to the links */
 
 	__GUTLESS_A_TX_MAX,
 };

@@ -18,7 +18,7 @@ receiving port          the link's alias (:mod:`gutctl.alias`)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
@@ -37,6 +37,7 @@ from gutctl.model import (
     Port,
     Profile,
 )
+from gutctl.portlist import Ports
 
 __all__ = ["ENCAP_BARE", "ENCAP_HEADER", "Inner", "Tunnel", "from_link", "is_tunnel", "to_link"]
 
@@ -207,16 +208,16 @@ def to_link(tunnel: Tunnel, info: Info | None = None) -> Link:
     )
 
 
-def from_link(link: Link, info: Info | None, profiles: Iterable[Profile], ports: Iterable[Port]) -> Tunnel | None:
+def from_link(link: Link, info: Info | None, profiles: Mapping[int, Profile], ports: Iterable[Port]) -> Tunnel | None:
     """The tunnel that a running link is; None where the link is not ours.
 
-    ``profiles`` and ``ports`` are those of the namespace the link sends from.
+    ``profiles``, by number, and ``ports`` are those of the namespace the link sends from.
     """
     if not is_tunnel(link, info) or link.remote is None:
         return None
     bare, _ = _types(info)
     number = link.encap_flags >> PROFILE_SHIFT
-    profile = next((p for p in profiles if p.number == number), None) if number else None
+    profile = profiles.get(number) if number else None
     flag = FLAG_CSUM if link.remote.version == 4 else FLAG_CSUM6
     csum = Csum.FULL if link.encap_flags & flag else Csum.ZERO
     source_ports = DEFAULT_SOURCE_PORTS
@@ -262,8 +263,6 @@ def from_link(link: Link, info: Info | None, profiles: Iterable[Profile], ports:
 
 def _guess(link: Link, ports: Iterable[Port]) -> int:
     """A fixed source port that is a port of ours; else both ends use one number."""
-    if link.encap_sport and link.remote is not None:
-        here = {(port.key.family, port.key.port) for port in ports}
-        if (link.remote.version, link.encap_sport) in here:
-            return link.encap_sport
+    if link.encap_sport and link.remote is not None and Ports.of(ports).has(link.remote.version, link.encap_sport):
+        return link.encap_sport
     return link.encap_dport

@@ -9,26 +9,33 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from gutctl.door import Door, Netns
 from gutctl.errors import GutctlError, NotPermittedError, UnsupportedError
 from gutctl.model import Info, Link, Port, Profile
+from gutctl.portlist import Ports
 from gutctl.tunnel import Tunnel, from_link, is_tunnel
 
 __all__ = ["Seen", "State", "World"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State:
     """What the module holds in one namespace; nothing of it where it is not loaded."""
 
     info: Info | None
-    ports: list[Port]
-    profiles: list[Profile]
+    ports: Sequence[Port]
+    profiles: Sequence[Profile]
+
+    @cached_property
+    def numbered(self) -> dict[int, Profile]:
+        """The profiles by number."""
+        return {profile.number: profile for profile in self.profiles}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +141,7 @@ class World:
         """Ports and profiles. ``needed``: raise where the module is not loaded."""
         kernel = self.kernel(netns)
         try:
-            return State(kernel.info(), kernel.ports(), kernel.profiles())
+            return State(kernel.info(), Ports(kernel.ports()), kernel.profiles())
         except UnsupportedError:
             if needed:
                 raise
@@ -155,6 +162,8 @@ class World:
     def standing(self, netns: Netns, name: str | None = None) -> list[Seen]:
         """Tunnels whose devices stand in a namespace, by name."""
         states: dict[Netns, State] = {}
+        nothing = State(None, [], [])
+        homes: dict[int | None, tuple[Netns, bool]] = {}
         kernel = self.kernel(netns)
         if name is None:
             links = kernel.links()
@@ -165,11 +174,13 @@ class World:
         for link in links:
             if not is_tunnel(link, None) and link.encap_type == 0:
                 continue
-            sends, reachable = self.sends_from(link, netns)
+            if link.link_netnsid not in homes:
+                homes[link.link_netnsid] = self.sends_from(link, netns)
+            sends, reachable = homes[link.link_netnsid]
             if reachable and sends not in states:
                 states[sends] = self.state(sends, needed=False)
-            state = states[sends] if reachable else State(None, [], [])
-            tunnel = from_link(link, state.info, state.profiles, state.ports)
+            state = states[sends] if reachable else nothing
+            tunnel = from_link(link, state.info, state.numbered, state.ports)
             if tunnel is not None:
                 seen.append(Seen(tunnel, netns, sends, reachable))
         return sorted(seen, key=lambda item: item.tunnel.name)

@@ -17,6 +17,7 @@ from gutctl.errors import ConflictError, InUseError
 from gutctl.model import DEFAULT_INNER, Accept, Address, Csum, Origin, Port, PortKey, Profile
 from gutctl.plan import Step
 from gutctl.planners.words import accept_word, port_name, prefix_list, range_word, yes
+from gutctl.portlist import Ports
 from gutctl.tunnel import Tunnel
 
 __all__ = [
@@ -46,20 +47,16 @@ class Share:
 
 def find_port(ports: Iterable[Port], family: int, number: int, local: Address | None) -> Port | None:
     """The port that takes a tunnel's packets: on any address, else on its local one."""
-    fitting = [p for p in ports if (p.key.family, p.key.port) == (family, number)]
-    for port in fitting:
-        if port.key.local is None:
-            return port
-    return next((p for p in fitting if local is not None and p.key.local == local), None)
+    return Ports.of(ports).receiver(family, number, local)
 
 
 def users(port: Port, ports: Iterable[Port], tunnels: Iterable[Tunnel]) -> list[Tunnel]:
     """The tunnels whose receiving port this is."""
-    ports = list(ports)
+    known = Ports.of(ports)
     return [
         tunnel
         for tunnel in tunnels
-        if tunnel.port is not None and find_port(ports, tunnel.family, tunnel.port, tunnel.local) == port
+        if tunnel.port is not None and find_port(known, tunnel.family, tunnel.port, tunnel.local) == port
     ]
 
 
@@ -188,7 +185,7 @@ def acquire(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterabl
     """
     if tunnel.port is None:
         return Share(replace(tunnel, sources=frozenset(), any_source=False))
-    ports = list(ports)
+    ports = Ports.of(ports)
     port = find_port(ports, tunnel.family, tunnel.port, tunnel.local)
     if port is None:
         port = _new_port(tunnel, tunnel.port)
@@ -257,7 +254,7 @@ def release(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterabl
     share = Share(tunnel)
     if tunnel.port is None:
         return share
-    ports = list(ports)
+    ports = Ports.of(ports)
     port = find_port(ports, tunnel.family, tunnel.port, tunnel.local)
     if port is None:
         return share

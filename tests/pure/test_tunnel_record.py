@@ -86,9 +86,9 @@ def tunnels(draw: st.DrawFn) -> Tunnel:
 @given(tunnels())
 def test_link_and_back(tunnel: Tunnel) -> None:
     wanted = tunnel.wanted_profile()
-    profiles = []
+    profiles = {}
     if wanted is not None:
-        profiles = [replace(wanted, number=9)]
+        profiles = {9: replace(wanted, number=9)}
         tunnel = replace(tunnel, profile=9)
     link = to_link(tunnel)
     back = from_link(link, None, profiles, [])
@@ -115,17 +115,17 @@ def link(**given: object) -> Link:
 def test_port_without_an_alias(sport: int, port: int) -> None:
     """A fixed source port counts where a port of ours has that number."""
     here = [Port(PortKey(4, 7000)), Port(PortKey(6, 7001))]
-    seen = from_link(link(encap_sport=sport, alias="uplink"), None, [], here)
+    seen = from_link(link(encap_sport=sport, alias="uplink"), None, {}, here)
     assert seen is not None and seen.inferred and seen.port == port
 
 
 @pytest.mark.parametrize("encap", [0, 1, 2, 3, 6, 7])
 def test_other_encapsulations_are_not_ours(encap: int) -> None:
-    assert from_link(link(encap_type=encap), None, [], []) is None
+    assert from_link(link(encap_type=encap), None, {}, []) is None
 
 
 def test_a_missing_profile_is_still_a_tunnel() -> None:
-    seen = from_link(link(encap_flags=7 << 3 | 1), None, [Profile(8, Format.GUE, origin=Origin.ADMIN)], [])
+    seen = from_link(link(encap_flags=7 << 3 | 1), None, {8: Profile(8, Format.GUE, origin=Origin.ADMIN)}, [])
     assert seen is not None and seen.profile == 7 and seen.csum is Csum.FULL
 
 

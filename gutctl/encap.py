@@ -62,6 +62,7 @@ from gutctl._wire.options import (
     option_value,
     pad,
 )
+from gutctl._wire.remote import leave_checksum, remote_encode, remote_finish, remote_fits, remote_of
 from gutctl._wire.sums import (
     check_state,
     checksum,
@@ -121,6 +122,7 @@ __all__ = [
     "decode_control",
     "decode_options",
     "encode",
+    "leave_checksum",
     "max_inner",
     "ones_add",
     "ones_sum",
@@ -131,6 +133,10 @@ __all__ = [
     "payload_format",
     "pseudo_sum",
     "receive_verdict",
+    "remote_encode",
+    "remote_finish",
+    "remote_fits",
+    "remote_of",
     "repair_check",
     "seal",
     "transport_checksum",

@@ -19,6 +19,7 @@ Reason = Literal[
     "protocol",
     "inner",
     "nesting",
+    "remcsum",
 ]
 """Why a receiver drops a packet: the names of the kernel's counters without ``drop-``."""
 

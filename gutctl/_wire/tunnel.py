@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
 from gutctl._wire.control import CONTROL_NAMES, decode_control
 from gutctl._wire.error import EncapError
-from gutctl._wire.gue import Gue, Hmac, decode_gue
+from gutctl._wire.gue import Gue, Hmac, RemoteChecksum, decode_gue
 from gutctl._wire.gutless import Gutless, decode_gutless
 from gutctl._wire.names import protocol_name
 from gutctl._wire.options import Option, option_value
 from gutctl._wire.record import Field, Layer
+from gutctl._wire.remote import remote_fits, remote_of, remote_value
 from gutctl._wire.sums import check_state
 from gutctl._wire.verdict import Dropped, payload_format, receive_verdict
 from gutctl._wire.walk import Found, Place
@@ -125,9 +127,7 @@ def _gue(place: Place, payload: bytes, verdict: tuple[Field, ...]) -> Found:
     title = f"GUE  {_what(header)}, {_size(size, 'of fields')}"
     layer = Layer("gue0", "GUE", title, place.at, size, tuple(fields))
     after = replace(place.past(size), carrier="gue0")
-    remote = header.remote or (header.private.remote if header.private else None)
-    if remote:
-        after = replace(after, remote_at=after.at + remote.offset)
+    after = _left_to_receiver(after, remote_of(header))
     part = header.fragment
     if part is not None and (part.offset or part.more):
         after = replace(after, unverified=after.unverified or "fragment")
@@ -136,6 +136,13 @@ def _gue(place: Place, payload: bytes, verdict: tuple[Field, ...]) -> Found:
     if part is not None and whole and not header.control:
         protocol = part.protocol
     return Found(layer, protocol, after, tunnel=True)
+
+
+def _left_to_receiver(after: Place, remote: RemoteChecksum | None) -> Place:
+    """Tells who verifies checksums further in that one of them is still to be made, and what will come of it."""
+    if remote is None or not remote_fits(remote, after.left):
+        return after
+    return replace(after, remote_at=after.at + remote.offset, remote_value=remote_value(after.rest, remote))
 
 
 def _what(header: Gue | Gutless) -> str:
@@ -198,10 +205,8 @@ def _gutless(place: Place, payload: bytes, verdict: tuple[Field, ...]) -> Found:
         *(_option(option) for option in header.options),
     )
     after = replace(place.past(size), carrier="gutless")
-    for option in header.options:
-        if option.type == 0x59 and len(option.data) == 4:
-            offset = int.from_bytes(option.data[2:], "big")
-            after = replace(after, remote_at=after.at + offset)
+    with suppress(EncapError):  # told where the option is shown
+        after = _left_to_receiver(after, remote_of(header))
     body: tuple[Field, ...] = ()
     if header.control:
         found = decode_control(header.protocol, payload[size:])

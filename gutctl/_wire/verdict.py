@@ -11,7 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from gutctl._wire.error import EncapError, Reason
-from gutctl._wire.gue import CONTROL, HLEN_MASK, fields_octets
+from gutctl._wire.gue import CONTROL, FLAG_PRIVATE, FLAG_R, HLEN_MASK, PRIVATE_REMOTE, fields_octets
+from gutctl._wire.options import PADN, REMOTE_CHECKSUM
 from gutctl._wire.sums import NEUTRAL, ones_sum
 
 DEFAULT_ACCEPT = frozenset({"gue0", "bare", "gutless"})
@@ -97,29 +98,69 @@ def receive_verdict(
     size = 4 + 4 * (payload[0] & HLEN_MASK)
     if len(payload) < size:
         return Dropped("truncated")
-    word = payload[2] << 8 | payload[3]
-    reason = _judge_flags(word, size) if form == "gue0" else None
-    if reason is None and payload[0] & CONTROL:
-        reason = "control"
-    if reason is None and form == "gutless" and not _options_pass(payload[4:size]):
-        reason = "options"
-    if reason is None and payload[1] == 0:
-        reason = "protocol-zero"
-    if reason is None and form == "gutless" and word and not udp_checksum:
-        reason = None if ones_sum(payload) == NEUTRAL else "check"
+    reason = _gue(payload, size) if form == "gue0" else _gutless(payload, size, udp_checksum)
     return Dropped(reason) if reason else _judge_inner(payload, size, payload[1], inner)
 
 
-def _judge_flags(flags: int, size: int) -> Reason | None:
-    """No extension field is acted on yet: any flag drops, with the reason that says more."""
-    if not flags:
-        return None
+_Remote = tuple[int, int]
+"""Start and offset of a checksum that is left to the receiver."""
+
+
+def _words(octets: bytes) -> _Remote:
+    return octets[0] << 8 | octets[1], octets[2] << 8 | octets[3]
+
+
+def _gue(payload: bytes, size: int) -> Reason | None:
+    """Why a GUE 0 header drops the packet.
+
+    Of the fields, remote checksum in its two forms is acted on and no other. ``length`` is said rather
+    than ``flags`` where every flag is defined, and their fields are not all there.
+    """
+    flags = payload[2] << 8 | payload[3]
     wanted = fields_octets(flags)
-    return "length" if wanted is not None and wanted > size - 4 else "flags"
+    if wanted is None:
+        return "flags"
+    private = 0
+    if flags & FLAG_PRIVATE and wanted <= size - 4:
+        # the last field: its word tells whether another one follows
+        private = int.from_bytes(payload[wanted : wanted + 4], "big")
+        if private & ~PRIVATE_REMOTE:
+            return "flags"
+        wanted += 4 if private else 0
+    if wanted > size - 4:
+        return "length"
+    if flags & ~(FLAG_R | FLAG_PRIVATE) or (flags & FLAG_R and private):
+        return "flags"
+    if payload[0] & CONTROL:
+        # what an experiment is stands in the first word behind the header
+        return "truncated" if payload[1] == 255 and len(payload) - size < 4 else "control"
+    if payload[1] == 0:
+        return "protocol-zero"
+    if flags & FLAG_R:
+        return _judge_remote(_words(payload[4:8]), len(payload) - size)
+    return _judge_remote(_words(payload[8:12]), len(payload) - size) if private else None
 
 
-def _options_pass(area: bytes) -> bool:
-    """Every option fits, and those that are no padding may be skipped."""
+def _gutless(payload: bytes, size: int, udp_checksum: bool) -> Reason | None:
+    """Why a GUT-less header drops the packet."""
+    if payload[0] & CONTROL:
+        return "control"
+    reason, remote = _options(payload[4:size])
+    if reason:
+        return reason
+    check = payload[2:4] != b"\0\0"
+    if remote and check:
+        return "options"
+    if payload[1] == 0:
+        return "protocol-zero"
+    if check and not udp_checksum and ones_sum(payload) != NEUTRAL:
+        return "check"
+    return _judge_remote(remote, len(payload) - size) if remote else None
+
+
+def _options(area: bytes) -> tuple[Reason | None, _Remote | None]:
+    """Every option fits, and those that are neither padding nor known may be skipped."""
+    remote: _Remote | None = None
     at = 0
     while at < len(area):
         kind = area[at]
@@ -127,11 +168,23 @@ def _options_pass(area: bytes) -> bool:
             at += 1
             continue
         if at + 2 > len(area) or at + 2 + area[at + 1] > len(area):
-            return False
-        if kind >> 6:
-            return False
+            return "options", None
+        if kind == REMOTE_CHECKSUM:
+            if remote is not None or area[at + 1] != 4:
+                return "options", None
+            remote = _words(area[at + 2 : at + 6])
+            if (remote[0] | remote[1]) & 1:
+                return "remcsum", None
+        elif kind != PADN and kind >> 6:
+            return "options", None
         at += 2 + area[at + 1]
-    return True
+    return None, remote
+
+
+def _judge_remote(remote: _Remote, octets: int) -> Reason | None:
+    """Start and offset, in so many octets behind the header."""
+    start, offset = remote
+    return None if start <= offset <= octets - 2 else "remcsum"
 
 
 def _judge_inner(payload: bytes, size: int, protocol: int, inner: Collection[int]) -> Accepted | Dropped:

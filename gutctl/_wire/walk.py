@@ -42,6 +42,8 @@ class Place:
     """Format right ahead of a transport header: transport mode."""
     remote_at: int | None = None
     """Where a checksum stands that the receiver is asked to make."""
+    remote_value: int = 0
+    """What it will make of it."""
     depth: int = 0
     """Encapsulations so far."""
 
@@ -123,7 +125,8 @@ def judge_transport(place: Place, protocol: int, check_at: int, *, optional: boo
     """
     segment = place.rest
     value = int.from_bytes(segment[check_at : check_at + 2], "big")
-    if optional and value == 0:
+    remote = place.remote_at == place.at + check_at
+    if optional and value == 0 and not remote:
         return "none", None
     if place.unverified:
         return place.unverified, None
@@ -134,15 +137,15 @@ def judge_transport(place: Place, protocol: int, check_at: int, *, optional: boo
         return "no IP header", None
     pseudo = pseudo_sum(source, destination, protocol, len(segment))
     total = ones_add(pseudo, ones_sum(segment))
-    if total == 0xFFFF:
-        return "ok", None
     want = ~ones_add(total, ~value & 0xFFFF) & 0xFFFF
     if optional:
         want = want or 0xFFFF
-    if value == pseudo:
-        remote = place.remote_at == place.at + check_at
-        return ("remote" if remote else "partial"), want
-    return "bad", want
+    if remote:
+        # what stands there now will be replaced, and has to be what makes the new one right
+        return ("bad" if (place.remote_value - want) % 0xFFFF else "remote"), want
+    if total == 0xFFFF:
+        return "ok", None
+    return ("partial" if value == pseudo else "bad"), want
 
 
 def settle_outer(layers: list[Layer]) -> list[Layer]:

@@ -15,7 +15,7 @@ IP4 = b"\x45" + bytes(19)
 IP6 = b"\x60" + bytes(39)
 REASONS = {
     *("truncated", "variant", "format", "flags", "length", "control", "options"),
-    *("check", "protocol-zero", "protocol", "inner"),
+    *("check", "protocol-zero", "protocol", "inner", "remcsum"),
 }
 
 
@@ -54,6 +54,16 @@ REASONS = {
         (encap.encode(Gue(4, control=True), IP4), Dropped("control")),
         (b"\x21\x04\x80\x00" + bytes(4), Dropped("flags")),
         (encap.encode(Gutless(1, control=True), bytes(8)), Dropped("control")),
+        # remote checksum, in three forms: within what follows, and not
+        (b"\x02\x04\x00\x01\x80\0\0\0\x00\x00\x00\x12" + IP4, Accepted(4, 12)),
+        (b"\x02\x04\x00\x01\x80\0\0\0\x00\x00\x00\x13" + IP4, Dropped("remcsum")),
+        (b"\x01\x04\x02\x00\x00\x12\x00\x12" + IP4, Accepted(4, 8)),
+        (b"\x01\x04\x02\x00\x00\x12\x00\x10" + IP4, Dropped("remcsum")),
+        (b"\x82\x04\0\0\x59\x04\x00\x00\x00\x12\0\0" + IP4, Accepted(4, 12)),
+        (b"\x82\x04\0\0\x59\x04\x00\x00\x00\x11\0\0" + IP4, Dropped("remcsum")),
+        # a number of 4 octets belongs to an experiment
+        (b"\x20\xff\0\0" + bytes(3), Dropped("truncated")),
+        (b"\x20\xff\0\0" + bytes(4), Dropped("control")),
         # control comes before the options are looked at
         (b"\xa1\x01\x00\x00\x58\xff\x00\x00", Dropped("control")),
         (b"\x81\x04\x00\x00\x01\x03\x00\x00" + IP4, Dropped("options")),
@@ -154,15 +164,17 @@ def test_any_octets_get_a_verdict(payload: bytes, udp_checksum: bool) -> None:
 @given(gue_headers() | gutless_headers(), st.binary(min_size=40, max_size=60))
 def test_valid_headers_are_dropped_for_what_they_say_alone(header: Gue | Gutless, payload: bytes) -> None:
     verdict = receive_verdict(encap.encode(header, payload), inner=set(range(256)) - {4, 41})
-    if isinstance(header, Gue) and header.flags:
-        # Linux's second private word is not announced by the flags
+    two = isinstance(header, Gue) and header.remote and header.private and header.private.remote
+    if isinstance(header, Gue) and (header.flags & ~0x0201 or two):
         assert verdict == Dropped("flags")
     elif header.control:
         assert verdict == Dropped("control")
-    elif isinstance(header, Gutless) and any(o.action for o in header.options):
+    elif isinstance(header, Gutless) and any(o.action and o.type != 0x59 for o in header.options):
         assert verdict == Dropped("options")
     elif header.protocol == 0:
         assert verdict == Dropped("protocol-zero")
+    elif (remote := encap.remote_of(header)) and not encap.remote_fits(remote, len(payload)):
+        assert verdict == Dropped("remcsum")
     elif header.protocol in (4, 41):
         assert verdict == Dropped("protocol")
     else:

@@ -52,14 +52,14 @@ def test_there_are_vectors_of_every_kind() -> None:
     # those that a vector can show: not the port's formats, its sources, nor the depth
     assert told == {
         *("accepted", "truncated", "variant", "flags", "length", "control", "options"),
-        *("check", "protocol-zero", "protocol", "inner"),
+        *("check", "protocol-zero", "protocol", "inner", "remcsum"),
     }
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_vector(vector: dict[str, Any]) -> None:
     known = {*("name", "payload", "format", "header_octets", "next", "check", "error", "verdict")}
-    assert set(vector) <= known | {"accept_inner", "udp_checksum", "transport"}, "a key that nothing reads"
+    assert set(vector) <= known | {"accept_inner", "udp_checksum", "transport", "finished"}, "a key that nothing reads"
     payload = bytes.fromhex(vector["payload"])
     inner = vector.get("accept_inner", [4, 41, 47, 143])
     verdict = encap.receive_verdict(payload, inner=inner, udp_checksum=vector.get("udp_checksum", True))
@@ -81,6 +81,13 @@ def test_vector(vector: dict[str, Any]) -> None:
     assert encap.encode(decoded.header, decoded.payload) == payload
     if vector["format"] == "gutless":
         assert encap.check_state(payload) == vector.get("check", "none")
+    remote = encap.remote_of(decoded.header)
+    if vector["verdict"] == "accepted":
+        assert ("finished" in vector) == (remote is not None)
+    if "finished" in vector:
+        assert remote
+        made = encap.remote_finish(decoded.payload, remote)
+        assert made[remote.offset : remote.offset + 2].hex() == vector["finished"]
     if "transport" in vector:
         assert encap.transport_checksum_ok(None, None, vector["next"], decoded.payload)
 

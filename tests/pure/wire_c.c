@@ -46,7 +46,7 @@ static int judge(const unsigned char *p, unsigned int len, const unsigned char *
 			return GUTLESS_A_RX_DROP_FORMAT;
 		if (len < gl_wire_len(format, p[0]))
 			return GUTLESS_A_RX_DROP_TRUNCATED;
-		reason = gl_wire_parse(p, format, w);
+		reason = gl_wire_parse(p, len, format, w);
 		if (reason)
 			return reason;
 		if (w->check && !head[2] && !neutral(p, len))

@@ -33,6 +33,29 @@ static void gl_gro_compare(struct list_head *head, const u8 *header,
 	}
 }
 
+/*
+ * An inner checksum that was left to the receiver needs no verification where
+ * UDP's own is good, and merging makes it anew. The inner protocol is told where
+ * it begins. Nothing is written here: others may look at the same octets.
+ *
+ * Return: false, do not merge.
+ */
+static bool gl_gro_remcsum(struct sk_buff *skb, unsigned int off,
+			   const struct gl_wire *w)
+{
+	struct gro_remcsum grc;
+
+	if (!NAPI_GRO_CB(skb)->csum_valid)
+		return false;
+	/* lists of packets leave as they came, which these must not */
+	if (skb->dev->features & NETIF_F_GRO_FRAGLIST)
+		return false;
+	skb_gro_remcsum_init(&grc);
+	skb_gro_remcsum_process(skb, NULL, off, w->len, w->start, w->offset,
+				&grc, false);
+	return true;
+}
+
 /* Return: length of the encapsulation header, or negative: do not merge. */
 static int gl_gro_header(struct list_head *head, struct sk_buff *skb,
 			 const struct gl_rules *rules, u8 *proto)
@@ -51,10 +74,13 @@ static int gl_gro_header(struct list_head *head, struct sk_buff *skb,
 
 	len = gl_wire_len(format, header[0]);
 	header = skb_gro_header(skb, off + max_t(u8, len, 1), off);
-	if (unlikely(!header || gl_wire_parse(header, format, &w)))
+	if (unlikely(!header || skb_gro_len(skb) < len ||
+		     gl_wire_parse(header, skb_gro_len(skb), format, &w)))
 		return -1;
 	/* Check holds for one packet only */
 	if (unlikely(w.check))
+		return -1;
+	if (w.remcsum && !gl_gro_remcsum(skb, off, &w))
 		return -1;
 
 	*proto = w.proto;
@@ -130,7 +156,9 @@ int gl_gro_complete(struct sock *sk, struct sk_buff *skb, int nhoff)
 	} else {
 		u8 format = gl_wire_format(header[0]);
 
-		if (unlikely(!format || gl_wire_parse(header, format, &w)))
+		if (unlikely(!format ||
+			     gl_wire_parse(header, skb->len - nhoff, format,
+					   &w)))
 			return -EINVAL;
 		nhoff += w.len;
 	}

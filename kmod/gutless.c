@@ -8,6 +8,7 @@
 #include <linux/module.h>
 #include <net/net_namespace.h>
 #include "gutless.h"
+#include "link.h"
 
 unsigned int gl_net_id __read_mostly;
 
@@ -69,9 +70,13 @@ static int __init gl_init(void)
 	if (err)
 		return err;
 
-	err = gl_tx_register();
+	err = gl_links_register();
 	if (err)
 		goto err_net;
+
+	err = gl_tx_register();
+	if (err)
+		goto err_links;
 
 	err = gl_netlink_register();
 	if (err)
@@ -81,6 +86,8 @@ static int __init gl_init(void)
 
 err_tx:
 	gl_tx_unregister();
+err_links:
+	gl_links_unregister();
 err_net:
 	unregister_pernet_device(&gl_net_ops);
 	rcu_barrier();
@@ -91,6 +98,7 @@ static void __exit gl_exit(void)
 {
 	gl_netlink_unregister();
 	gl_tx_unregister();
+	gl_links_unregister();
 	unregister_pernet_device(&gl_net_ops);
 	/* what was freed by RCU, and whoever still runs a function of ours */
 	rcu_barrier();

@@ -109,6 +109,7 @@ struct gl_profile {
 	u16 number;
 	u8 format;
 	u8 csum;
+	u8 words;	/* of 4 octets that its header may have in options */
 	u8 origin;
 	u16 sport_min;
 	u16 sport_max;
@@ -141,6 +142,7 @@ struct gl_rules {
 	u32 accept;
 	u8 fou_protocol;
 	bool any_source;
+	bool remcsum_nopartial;
 	DECLARE_BITMAP(inner, 256);
 	u32 n_sources;
 	u32 n_top;		/* the first of them: disjoint, sorted */

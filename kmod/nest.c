@@ -21,12 +21,13 @@
  */
 static bool gl_nest_header(const u8 *p, u8 format, u8 len)
 {
+	struct gl_wire w = { .remcsum = false };
 	int fields;
 
 	if (p[0] & GL_CONTROL || !p[1])
 		return false;
 	if (format == GUTLESS_ACCEPT_GUTLESS)
-		return !gl_wire_options(p + GL_BASE_LEN, len - GL_BASE_LEN);
+		return !gl_wire_options(p + GL_BASE_LEN, len - GL_BASE_LEN, &w);
 	fields = gl_gue_fields_len(p[2] << 8 | p[3]);
 	return fields >= 0 && fields <= len - GL_BASE_LEN;
 }

@@ -65,10 +65,12 @@ void gl_nl_event(struct net *net, struct sk_buff *skb)
 static int gl_nl_info_fill(struct sk_buff *msg, struct net *net)
 {
 	struct gl_net *gn = gl_net(net);
-	u64 features = IS_ENABLED(CONFIG_IPV6) ? GUTLESS_FEATURE_IPV6 : 0;
+	u64 features = GUTLESS_FEATURE_REMCSUM | GUTLESS_FEATURE_ICMP;
 	const struct gl_profile *plain;
 	int err;
 
+	if (IS_ENABLED(CONFIG_IPV6))
+		features |= GUTLESS_FEATURE_IPV6;
 	if (nla_put_string(msg, GUTLESS_A_INFO_VERSION, GUTLESS_VERSION) ||
 	    nla_put_u64_64bit(msg, GUTLESS_A_INFO_FEATURES, features,
 			      GUTLESS_A_INFO_PAD) ||

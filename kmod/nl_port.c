@@ -26,7 +26,8 @@ static const struct nla_policy gl_source_policy[GUTLESS_A_SOURCE_MAX + 1] = {
 	[GUTLESS_A_PORT_ANY_SOURCE] = NLA_POLICY_MAX(NLA_U8, 1),	\
 	[GUTLESS_A_PORT_SOURCE] = NLA_POLICY_NESTED(gl_source_policy),	\
 	[GUTLESS_A_PORT_ZERO_CSUM6] = NLA_POLICY_MAX(NLA_U8, 1),	\
-	[GUTLESS_A_PORT_ORIGIN] = { .type = NLA_U8 }
+	[GUTLESS_A_PORT_ORIGIN] = { .type = NLA_U8 },			\
+	[GUTLESS_A_PORT_REMCSUM_NOPARTIAL] = NLA_POLICY_MAX(NLA_U8, 1)
 
 const struct nla_policy gl_port_key_policy[GUTLESS_A_PORT_MAX + 1] = {
 	GL_PORT_KEY_POLICY,
@@ -343,6 +344,7 @@ struct gl_rules *gl_port_parse_rules(struct genl_info *info,
 		r->accept = old->accept;
 		r->fou_protocol = old->fou_protocol;
 		r->any_source = old->any_source;
+		r->remcsum_nopartial = old->remcsum_nopartial;
 		bitmap_copy(r->inner, old->inner, 256);
 	}
 
@@ -358,6 +360,9 @@ struct gl_rules *gl_port_parse_rules(struct genl_info *info,
 	at = info->attrs[GUTLESS_A_PORT_ANY_SOURCE];
 	if (at)
 		r->any_source = nla_get_u8(at);
+	at = info->attrs[GUTLESS_A_PORT_REMCSUM_NOPARTIAL];
+	if (at)
+		r->remcsum_nopartial = nla_get_u8(at);
 	return r;
 }
 

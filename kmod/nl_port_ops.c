@@ -64,7 +64,9 @@ static int gl_port_fill_settings(struct sk_buff *msg, const struct gl_port *port
 	    nla_put(msg, GUTLESS_A_PORT_INNER, n, inner) ||
 	    nla_put_u8(msg, GUTLESS_A_PORT_ANY_SOURCE, r->any_source) ||
 	    nla_put_u8(msg, GUTLESS_A_PORT_ZERO_CSUM6, port->zero_csum6) ||
-	    nla_put_u8(msg, GUTLESS_A_PORT_ORIGIN, port->origin))
+	    nla_put_u8(msg, GUTLESS_A_PORT_ORIGIN, port->origin) ||
+	    nla_put_u8(msg, GUTLESS_A_PORT_REMCSUM_NOPARTIAL,
+		       r->remcsum_nopartial))
 		return -EMSGSIZE;
 	if (r->fou_protocol)
 		return nla_put_u8(msg, GUTLESS_A_PORT_FOU_PROTOCOL,

@@ -58,6 +58,19 @@ static void gl_profile_event(struct net *net, const struct gl_profile *p, u8 cmd
 		gl_nl_event(net, msg);
 }
 
+/* Words of options that a header may need */
+static u8 gl_profile_words(const struct gl_profile *p)
+{
+	switch (p->csum) {
+	case GUTLESS_CSUM_REMOTE:
+		return 2;
+	case GUTLESS_CSUM_REMOTE_DRAFT:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 /* What a request says, into @p, which holds the defaults or what was there. */
 static int gl_profile_parse(struct genl_info *info, struct gl_profile *p)
 {
@@ -78,12 +91,25 @@ static int gl_profile_parse(struct genl_info *info, struct gl_profile *p)
 	if (at) {
 		p->csum = nla_get_u8(at);
 		if (p->csum < GUTLESS_CSUM_FULL ||
-		    p->csum > GUTLESS_CSUM_ZERO) {
+		    p->csum > GUTLESS_CSUM_REMOTE_DRAFT) {
 			NL_SET_ERR_MSG_ATTR(info->extack, at,
 					    "unknown checksum mode");
 			return -EINVAL;
 		}
 	}
+	at = a[GUTLESS_A_PROFILE_CSUM] ?: a[GUTLESS_A_PROFILE_FORMAT];
+	if (p->csum == GUTLESS_CSUM_REMOTE && p->format == GUTLESS_FORMAT_FOU) {
+		NL_SET_ERR_MSG_ATTR(info->extack, at,
+				    "FOU has no header to say that a checksum is left to the receiver");
+		return -EINVAL;
+	}
+	if (p->csum == GUTLESS_CSUM_REMOTE_DRAFT &&
+	    p->format != GUTLESS_FORMAT_GUE) {
+		NL_SET_ERR_MSG_ATTR(info->extack, at,
+				    "the draft's remote checksum is one of format GUE");
+		return -EINVAL;
+	}
+	p->words = gl_profile_words(p);
 	at = a[GUTLESS_A_PROFILE_ORIGIN];
 	if (at) {
 		p->origin = nla_get_u8(at);
@@ -136,27 +162,34 @@ static struct gl_profile *gl_profile_find(struct gl_net *gn,
 }
 
 /* Which number a new profile gets: the one asked for, or any free one. */
-static int gl_profile_choose(struct gl_net *gn, struct genl_info *info)
+static int gl_profile_choose(struct gl_net *gn, struct genl_info *info,
+			     const struct gl_profile *p)
 {
 	struct nlattr *at = info->attrs[GUTLESS_A_PROFILE_NUMBER];
+	unsigned int words = p->words << GUTLESS_PROFILE_INDEX_BITS;
 	int number = at ? nla_get_u16(at) : 0;
 
-	if (!number) {
-		for (number = 1; number <= GL_PROFILES_MAX; number++)
-			if (!xa_load(&gn->profiles, number))
-				return number;
+	if (number) {
+		if (!(number & GL_PROFILES_MAX) ||
+		    (number & ~GL_PROFILES_MAX) != words) {
+			NL_SET_ERR_MSG_ATTR(info->extack, at,
+					    "a profile's number is 1 to 255, and 256 more for each 4 octets of its options");
+			return -EINVAL;
+		}
+		if (xa_load(&gn->profiles, number)) {
+			NL_SET_ERR_MSG_ATTR(info->extack, at,
+					    "this profile is there already");
+			return -EEXIST;
+		}
+	}
+	if (gn->n_profiles >= GL_PROFILES_MAX) {
 		GENL_SET_ERR_MSG(info, "all profile numbers are taken");
 		return -ENOSPC;
 	}
-	if (number > GL_PROFILES_MAX) {
-		NL_SET_ERR_MSG_ATTR(info->extack, at,
-				    "a profile without options has a number up to 255");
-		return -EINVAL;
-	}
-	if (xa_load(&gn->profiles, number)) {
-		NL_SET_ERR_MSG_ATTR(info->extack, at,
-				    "this profile is there already");
-		return -EEXIST;
+	if (!number) {
+		number = words + 1;
+		while (xa_load(&gn->profiles, number))
+			number++;
 	}
 	return number;
 }
@@ -184,7 +217,7 @@ int gl_nl_profile_add(struct sk_buff *skb, struct genl_info *info)
 		goto err_free;
 
 	mutex_lock(&gn->lock);
-	err = gl_profile_choose(gn, info);
+	err = gl_profile_choose(gn, info, p);
 	if (err < 0)
 		goto err_unlock;
 	p->number = err;
@@ -237,6 +270,14 @@ int gl_nl_profile_set(struct sk_buff *skb, struct genl_info *info)
 	err = gl_profile_parse(info, new);
 	if (err)
 		goto err_free;
+	err = -EINVAL;
+	if (new->words != old->words) {
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[GUTLESS_A_PROFILE_CSUM] ?:
+				    info->attrs[GUTLESS_A_PROFILE_FORMAT],
+				    "the header's length is part of the profile's number and stays");
+		goto err_free;
+	}
 	/* in place of an entry that is there: needs no memory, cannot fail */
 	xa_store(&gn->profiles, number, new, GFP_KERNEL);
 	gn->generation++;

@@ -6,6 +6,7 @@
 #include <net/udp.h>
 #include <net/udp_tunnel.h>
 #include "gutless.h"
+#include "icmp.h"
 
 /* ---- allowed sources ---- */
 
@@ -287,6 +288,7 @@ int gl_port_open(struct net *net, struct gl_port *port)
 		.sk_user_data = port,
 		.encap_type = 1,
 		.encap_rcv = gl_rcv,
+		.encap_err_lookup = gl_icmp_lookup,
 		.gro_receive = gl_gro_receive,
 		.gro_complete = gl_gro_complete,
 	};

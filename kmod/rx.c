@@ -49,7 +49,7 @@ static int gl_rcv_header(struct sk_buff *skb, const struct gl_rules *rules,
 	if (!pskb_may_pull(skb, off + gl_wire_len(format, first)))
 		return GUTLESS_A_RX_DROP_NO_MEMORY;
 
-	reason = gl_wire_parse(skb->data + off, format, w);
+	reason = gl_wire_parse(skb->data + off, len, format, w);
 	if (unlikely(reason))
 		return reason;
 	if (unlikely(w->check && !gl_check_ok(skb)))
@@ -107,6 +107,32 @@ static int gl_rcv_fix_length(struct sk_buff *skb, u8 family, unsigned int hlen)
 	return 0;
 }
 
+/*
+ * The sender left a checksum of the inner packet, which begins at skb->data, to
+ * us. UDP's has been verified, so what it would say is known. It is either left
+ * to whoever needs it in writing, or written at once.
+ *
+ * Of a merged packet the inner protocol's GRO has set it up already, to be made
+ * for each segment.
+ */
+static int gl_rcv_remcsum(struct sk_buff *skb, const struct gl_wire *w,
+			  bool nopartial)
+{
+	int err;
+
+	if (skb_is_gso(skb))
+		return 0;
+	if (nopartial)
+		err = skb_ensure_writable(skb, w->offset + sizeof(__sum16));
+	else
+		err = pskb_may_pull(skb, w->offset + sizeof(__sum16)) ?
+			0 : -ENOMEM;
+	if (err)
+		return err;
+	skb_remcsum_process(skb, skb->data, w->start, w->offset, nopartial);
+	return 0;
+}
+
 static bool gl_proto_is_tunnel(u8 proto)
 {
 	return proto == GL_PROTO_IPV4 || proto == GL_PROTO_IPV6 ||
@@ -126,6 +152,7 @@ int gl_rcv(struct sock *sk, struct sk_buff *skb)
 	unsigned int hlen = sizeof(struct udphdr);
 	const struct gl_rules *rules;
 	struct gl_port *port;
+	unsigned int gro;
 	struct gl_wire w;
 	int reason;
 
@@ -143,6 +170,7 @@ int gl_rcv(struct sock *sk, struct sk_buff *skb)
 
 	if (rules->accept & GUTLESS_ACCEPT_FOU) {
 		w.proto = rules->fou_protocol;
+		w.remcsum = false;
 	} else {
 		reason = gl_rcv_header(skb, rules, &w);
 		if (unlikely(reason))
@@ -158,15 +186,20 @@ int gl_rcv(struct sock *sk, struct sk_buff *skb)
 	if (!gl_proto_is_tunnel(w.proto) &&
 	    gl_rcv_fix_length(skb, port->key.family, hlen))
 		goto drop;
+	gro = skb_is_gso(skb) ? gl_segs(skb) : 0;
 	if (unlikely(iptunnel_pull_offloads(skb)))
 		goto drop;
 
 	__skb_pull(skb, hlen);
 	skb_postpull_rcsum(skb, udp_hdr(skb), hlen);
 	skb_reset_transport_header(skb);
+	if (w.remcsum && gl_rcv_remcsum(skb, &w, rules->remcsum_nopartial))
+		goto drop;
 
 	gl_count_packet(port->stats, GUTLESS_A_RX_PACKETS, gl_segs(skb),
 			skb->len);
+	if (gro)
+		gl_count(port->stats, GUTLESS_A_RX_GRO_PACKETS, gro);
 	return -w.proto;
 
 drop:

@@ -13,6 +13,7 @@
 #include <net/route.h>
 #include <net/udp.h>
 #include "gutless.h"
+#include "icmp.h"
 
 /* Octets that tunnels inside may have put in front of 64 KiB to be segmented */
 #define GL_GSO_HEADERS		1024
@@ -26,6 +27,9 @@ struct gl_tx {
 	struct net *net;	/* that the link sends from */
 	bool header;		/* the link has room for a base header */
 	bool csum;
+	bool remote;		/* the inner checksum is left to the receiver: */
+	u16 start;		/* where its sum begins in the inner packet */
+	u16 offset;		/* where it is */
 	__be16 sport;
 };
 
@@ -101,6 +105,30 @@ static __be16 gl_source_port(const struct ip_tunnel_encap *e,
 	return htons(profile->sport_min + reciprocal_scale(hash, n));
 }
 
+/* Has the packet a checksum yet to be made, and can we leave it to the peer? */
+static bool gl_tx_remote(struct gl_tx *tx, const struct sk_buff *skb)
+{
+	int start, offset;
+
+	if (!tx->profile->words || skb->ip_summed != CHECKSUM_PARTIAL ||
+	    skb_csum_is_sctp((struct sk_buff *)skb))
+		return false;
+	/* segmentation would leave out the checksum of a tunnel inside as well */
+	if (skb_is_gso(skb) &&
+	    skb_shinfo(skb)->gso_type & (SKB_GSO_UDP_TUNNEL |
+					 SKB_GSO_UDP_TUNNEL_CSUM |
+					 SKB_GSO_TUNNEL_REMCSUM |
+					 SKB_GSO_GRE_CSUM))
+		return false;
+	start = skb_checksum_start_offset(skb);
+	offset = start + skb->csum_offset;
+	if (start < 0 || offset > U16_MAX || (start | offset) & 1)
+		return false;
+	tx->start = start;
+	tx->offset = offset;
+	return true;
+}
+
 /*
  * What goes in front of the inner packet, if anything.
  *
@@ -109,23 +137,24 @@ static __be16 gl_source_port(const struct ip_tunnel_encap *e,
 static int gl_tx_base(const struct gl_tx *tx, u8 proto, u8 *bits)
 {
 	bool ip = proto == IPPROTO_IPIP || proto == IPPROTO_IPV6;
+	int len = GL_BASE_LEN + (tx->remote ? 4 * tx->profile->words : 0);
 
 	switch (tx->profile->format) {
 	case 0:		/* no profile: the link's type says it all */
-		if (!tx->header)
-			return 0;
 		*bits = GL_BITS_GUE0;
-		return GL_BASE_LEN;
+		return tx->header ? len : 0;
 	case GUTLESS_FORMAT_FOU:
 		return tx->header ? -1 : 0;
 	case GUTLESS_FORMAT_GUE:
 		*bits = GL_BITS_GUE0;
-		return tx->header ? GL_BASE_LEN : -1;
+		return tx->header ? len : -1;
 	case GUTLESS_FORMAT_GUTLESS:
-		if (ip)
-			return 0;
 		*bits = GL_BITS_GUTLESS;
-		return tx->header ? GL_BASE_LEN : -1;
+		if (!tx->header && tx->profile->words)
+			return -1;
+		if (ip && !tx->remote)
+			return 0;
+		return tx->header ? len : -1;
 	}
 	return -1;
 }
@@ -157,7 +186,7 @@ static int gl_tx_profile(struct gl_tx *tx, const struct ip_tunnel_encap *e,
 			return gl_tx_drop(tx, skb,
 					  GUTLESS_A_TX_DROP_NO_PROFILE);
 		tx->profile = profile;
-		tx->csum = profile->csum == GUTLESS_CSUM_FULL;
+		tx->csum = profile->csum != GUTLESS_CSUM_ZERO;
 	}
 	return 0;
 }
@@ -173,6 +202,25 @@ static bool gl_tx_too_long(const struct sk_buff *skb, unsigned int added)
 	return skb->len + added > IP_MAX_MTU;
 }
 
+/* The header between UDP and the inner packet, of @len octets */
+static void gl_tx_push(const struct gl_tx *tx, struct sk_buff *skb,
+		       unsigned int len, u8 bits, u8 proto)
+{
+	u8 *p = skb_push(skb, len);
+
+	if (!tx->remote) {
+		gl_wire_build(p, bits, proto);
+		return;
+	}
+	gl_wire_build_remcsum(p, bits, tx->profile->words, proto, tx->start,
+			      tx->offset);
+	if (!skb_is_gso(skb)) {
+		/* what is in the field now is what the receiver begins with */
+		skb->ip_summed = CHECKSUM_NONE;
+		skb->encapsulation = 0;
+	}
+}
+
 /*
  * Everything up to the UDP header.
  * @outer: octets of outer IP header that share the 16 bits of its length
@@ -182,9 +230,10 @@ static int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
 		       unsigned int outer)
 {
 	unsigned int inner = skb->len, room;
+	int base, gso_type;
 	u8 bits = 0;
-	int base;
 
+	tx->remote = gl_tx_remote(tx, skb);
 	base = gl_tx_base(tx, proto, &bits);
 	if (unlikely(base < 0))
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_FORMAT);
@@ -199,18 +248,22 @@ static int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
 
 	if (unlikely(gl_cow_head(skb, room)))
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_NO_MEMORY);
-	if (unlikely(iptunnel_handle_offloads(skb, tx->csum ?
-					      SKB_GSO_UDP_TUNNEL_CSUM :
-					      SKB_GSO_UDP_TUNNEL)))
+	gso_type = tx->csum ? SKB_GSO_UDP_TUNNEL_CSUM : SKB_GSO_UDP_TUNNEL;
+	if (tx->remote)
+		gso_type |= SKB_GSO_TUNNEL_REMCSUM;
+	if (unlikely(iptunnel_handle_offloads(skb, gso_type)))
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_NO_MEMORY);
 
 	tx->sport = gl_source_port(e, tx->profile, skb);
 
 	if (base)
-		gl_wire_build(skb_push(skb, base), bits, proto);
+		gl_tx_push(tx, skb, base, bits, proto);
 
 	gl_count_packet(tx->profile->stats, GUTLESS_A_TX_PACKETS, gl_segs(skb),
 			inner);
+	if (skb_is_gso(skb))
+		gl_count(tx->profile->stats, GUTLESS_A_TX_GSO_PACKETS,
+			 gl_segs(skb));
 	return 0;
 }
 
@@ -300,9 +353,11 @@ static int gl_build4_header(struct sk_buff *skb, struct ip_tunnel_encap *e,
 	return gl_build4(skb, e, protocol, fl4, true);
 }
 
+/* Errors are asked for once for each type: one answers for both. */
 static const struct ip_tunnel_encap_ops gl_ops4_bare = {
 	.encap_hlen = gl_hlen_bare,
 	.build_header = gl_build4_bare,
+	.err_handler = gl_icmp_err4,
 };
 
 static const struct ip_tunnel_encap_ops gl_ops4_header = {
@@ -358,6 +413,7 @@ static int gl_build6_header(struct sk_buff *skb, struct ip_tunnel_encap *e,
 static const struct ip6_tnl_encap_ops gl_ops6_bare = {
 	.encap_hlen = gl_hlen_bare,
 	.build_header = gl_build6_bare,
+	.err_handler = gl_icmp_err6,
 };
 
 static const struct ip6_tnl_encap_ops gl_ops6_header = {

@@ -30,8 +30,14 @@
 #define GL_PROTO_GRE		47
 #define GL_PROTO_ETHERNET	143
 
+#define GL_GUE_REMCSUM		0x0200	/* the draft's flag R */
+#define GL_GUE_PRIVATE		0x0001	/* Linux's private flags follow */
+#define GL_GUE_PRIVATE_REMCSUM	0x80	/* in the first octet of those */
+#define GL_GUE_TYPE_EXPERIMENT	255	/* control: a number of 4 octets follows */
+
 #define GL_OPT_PAD1		0x00
 #define GL_OPT_PADN		0x01
+#define GL_OPT_REMCSUM		0x59
 #define GL_OPT_ACTION_MASK	0xc0	/* 00: skip what you do not know */
 
 /* struct gl_wire - a received header, taken apart */
@@ -40,6 +46,9 @@ struct gl_wire {
 	__u8 proto;	/* of what follows */
 	__u8 len;	/* octets from the first bit to what follows */
 	bool check;	/* GUT-less: the Check word is in use */
+	bool remcsum;	/* a checksum is left to us, and these are valid: */
+	__u16 start;	/* where its sum begins, in what follows */
+	__u16 offset;	/* where it is */
 };
 
 /*
@@ -113,14 +122,23 @@ static inline int gl_gue_fields_len(__u16 flags)
 	return len;
 }
 
+static inline void gl_wire_remcsum(const __u8 *p, struct gl_wire *w)
+{
+	w->remcsum = true;
+	w->start = p[0] << 8 | p[1];
+	w->offset = p[2] << 8 | p[3];
+}
+
 /*
  * gl_wire_options - walk the options of a GUT-less header
  * @opt: them
  * @len: their octets, all of which it may read
+ * @w: told of those that are acted on
  *
  * Return: 0, or the attribute that counts the reason to drop.
  */
-static inline int gl_wire_options(const __u8 *opt, unsigned int len)
+static inline int gl_wire_options(const __u8 *opt, unsigned int len,
+				  struct gl_wire *w)
 {
 	unsigned int at = 0;
 
@@ -131,9 +149,55 @@ static inline int gl_wire_options(const __u8 *opt, unsigned int len)
 		}
 		if (len - at < 2 || len - at - 2 < opt[at + 1])
 			return GUTLESS_A_RX_DROP_OPTIONS;
-		if (opt[at] != GL_OPT_PADN && opt[at] & GL_OPT_ACTION_MASK)
+		if (opt[at] == GL_OPT_REMCSUM) {
+			if (w->remcsum || opt[at + 1] != 4)
+				return GUTLESS_A_RX_DROP_OPTIONS;
+			gl_wire_remcsum(opt + at + 2, w);
+			if ((w->start | w->offset) & 1)
+				return GUTLESS_A_RX_DROP_REMCSUM;
+		} else if (opt[at] != GL_OPT_PADN &&
+			   opt[at] & GL_OPT_ACTION_MASK) {
 			return GUTLESS_A_RX_DROP_OPTIONS;
+		}
 		at += 2 + opt[at + 1];
+	}
+	return 0;
+}
+
+/*
+ * The extension fields of GUE variant 0, of which w->len has room for some.
+ * All that the flags ask for must be there before any is looked at. What is
+ * behind them is surplus and means nothing.
+ */
+static inline int gl_wire_gue_fields(const __u8 *p, __u16 flags,
+				     struct gl_wire *w)
+{
+	const int room = w->len - GL_BASE_LEN;
+	int len = gl_gue_fields_len(flags);
+
+	if (len < 0)
+		return GUTLESS_A_RX_DROP_FLAGS;
+	if (len > room)
+		return GUTLESS_A_RX_DROP_LENGTH;
+	p += GL_BASE_LEN;
+	if (flags & GL_GUE_PRIVATE) {
+		const __u8 *private = p + len - 4;
+
+		if (private[0] & ~GL_GUE_PRIVATE_REMCSUM ||
+		    private[1] || private[2] || private[3])
+			return GUTLESS_A_RX_DROP_FLAGS;
+		if (private[0]) {
+			if (len + 4 > room)
+				return GUTLESS_A_RX_DROP_LENGTH;
+			gl_wire_remcsum(private + 4, w);
+		}
+	}
+	if (flags & ~(GL_GUE_REMCSUM | GL_GUE_PRIVATE))
+		return GUTLESS_A_RX_DROP_FLAGS;
+	if (flags & GL_GUE_REMCSUM) {
+		if (w->remcsum)
+			return GUTLESS_A_RX_DROP_FLAGS;
+		gl_wire_remcsum(p, w);
 	}
 	return 0;
 }
@@ -141,48 +205,58 @@ static inline int gl_wire_options(const __u8 *opt, unsigned int len)
 /*
  * gl_wire_parse - take a header apart
  * @p: the payload of UDP
+ * @len: all of its octets, of which those behind the header are not read
  * @format: what gl_wire_format() said of it
  * @w: filled in on success
  *
- * Reads gl_wire_len() octets, the first one where that is 0.
+ * Reads gl_wire_len() octets, the first one where that is 0; @len is not less.
  *
  * Return: 0, or the attribute that counts the reason to drop.
  */
-static inline int gl_wire_parse(const __u8 *p, __u8 format, struct gl_wire *w)
+static inline int gl_wire_parse(const __u8 *p, unsigned int len, __u8 format,
+				struct gl_wire *w)
 {
-	int reason, fields;
+	int reason = 0;
 	__u16 word;
 
 	w->format = format;
 	w->len = gl_wire_len(format, p[0]);
 	w->check = false;
+	w->remcsum = false;
 	if (format == GUTLESS_ACCEPT_BARE) {
 		w->proto = gl_wire_bare_proto(p[0]);
 		return 0;
 	}
 	w->proto = p[1];
 	word = p[2] << 8 | p[3];
+	len -= w->len;
 
 	if (format == GUTLESS_ACCEPT_GUE0) {
-		/* word: flags. No extension field is acted on yet. */
-		if (word) {
-			fields = gl_gue_fields_len(word);
-			if (fields > w->len - GL_BASE_LEN)
-				return GUTLESS_A_RX_DROP_LENGTH;
-			return GUTLESS_A_RX_DROP_FLAGS;
-		}
-		if (p[0] & GL_CONTROL)
-			return GUTLESS_A_RX_DROP_CONTROL;
+		/* word: flags */
+		if (word)
+			reason = gl_wire_gue_fields(p, word, w);
+		if (!reason && p[0] & GL_CONTROL)
+			return w->proto == GL_GUE_TYPE_EXPERIMENT && len < 4 ?
+				GUTLESS_A_RX_DROP_TRUNCATED :
+				GUTLESS_A_RX_DROP_CONTROL;
 	} else {
 		/* word: Check */
 		if (p[0] & GL_CONTROL)
 			return GUTLESS_A_RX_DROP_CONTROL;
-		reason = gl_wire_options(p + GL_BASE_LEN, w->len - GL_BASE_LEN);
-		if (reason)
-			return reason;
 		w->check = word;
+		reason = gl_wire_options(p + GL_BASE_LEN, w->len - GL_BASE_LEN,
+					 w);
+		/* a checksum still to be made says nothing of the sum */
+		if (!reason && w->check && w->remcsum)
+			reason = GUTLESS_A_RX_DROP_OPTIONS;
 	}
-	return w->proto ? 0 : GUTLESS_A_RX_DROP_PROTOCOL_ZERO;
+	if (reason)
+		return reason;
+	if (!w->proto)
+		return GUTLESS_A_RX_DROP_PROTOCOL_ZERO;
+	if (w->remcsum && (w->start > w->offset || w->offset + 2U > len))
+		return GUTLESS_A_RX_DROP_REMCSUM;
+	return 0;
 }
 
 /* gl_wire_inner_min - octets of the smallest header of an inner protocol */
@@ -232,6 +306,41 @@ static inline void gl_wire_build(__u8 *p, __u8 bits, __u8 proto)
 	p[1] = proto;
 	p[2] = 0;
 	p[3] = 0;
+}
+
+/*
+ * gl_wire_build_remcsum - write a header that leaves a checksum to the receiver
+ * @p: GL_BASE_LEN octets and 4 for each word
+ * @bits: of the format
+ * @words: 1 for the draft's flag R of GUE, 2 for the others
+ * @start: where its sum begins, from the end of this header
+ * @offset: where it is
+ */
+static inline void gl_wire_build_remcsum(__u8 *p, __u8 bits, __u8 words,
+					 __u8 proto, __u16 start, __u16 offset)
+{
+	gl_wire_build(p, bits | words, proto);
+	if (bits == GL_BITS_GUTLESS) {
+		p[4] = GL_OPT_REMCSUM;
+		p[5] = 4;
+		p[10] = GL_OPT_PADN;
+		p[11] = 0;
+		p += 6;
+	} else if (words == 1) {
+		p[2] = GL_GUE_REMCSUM >> 8;
+		p += 4;
+	} else {
+		p[3] = GL_GUE_PRIVATE;
+		p[4] = GL_GUE_PRIVATE_REMCSUM;
+		p[5] = 0;
+		p[6] = 0;
+		p[7] = 0;
+		p += 8;
+	}
+	p[0] = start >> 8;
+	p[1] = start & 0xff;
+	p[2] = offset >> 8;
+	p[3] = offset & 0xff;
 }
 
 #endif /* _GUTLESS_WIRE_H */

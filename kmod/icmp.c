@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * gutless: ICMP errors about packets that were sent
+ *
+ * UDP asks every encapsulation whose the quoted packet was. It was ours where a
+ * link of ours sends to that address, from those ports, in that format. Then what
+ * we put between the outer IP header and the inner packet is cut out of a copy,
+ * and the inner protocol's own handler sees an error about a packet of its own:
+ * it finds the link, learns the path's MTU, tells the inner sender.
+ *
+ * The handlers called are those of IP in IP and of GRE, which call none of UDP:
+ * whatever is nested in a quote, this does not recur.
+ */
+#include <linux/icmp.h>
+#include <linux/icmpv6.h>
+#include <net/protocol.h>
+#include <net/udp.h>
+#include "icmp.h"
+#include "link.h"
+
+/* What a handler may read behind the outer header without asking */
+#define GL_QUOTE_MIN	8
+
+/* struct gl_quote - the beginning of a packet that was sent */
+struct gl_quote {
+	const struct net *net;	/* that it was sent from */
+	u8 family;
+	struct in6_addr local;	/* IPv4: the first word, the rest zero */
+	struct in6_addr remote;
+	__be16 sport;
+	__be16 dport;
+	unsigned int at;	/* of what is behind UDP, from skb->data */
+	unsigned int len;	/* of it, as UDP said, all of it */
+	/* what is found out */
+	u8 proto;		/* of the inner packet */
+	unsigned int cut;	/* octets between the headers of IP */
+};
+
+static bool gl_quote_ports(const struct gl_quote *q, const struct gl_link *link,
+			   const struct gl_profile *profile)
+{
+	const struct ip_tunnel_encap *e = link->encap;
+	u16 sport = ntohs(q->sport);
+
+	if (q->dport != e->dport)
+		return false;
+	if (e->sport)
+		return q->sport == e->sport;
+	return sport >= profile->sport_min && sport <= profile->sport_max;
+}
+
+static bool gl_quote_addresses(const struct gl_quote *q,
+			       const struct gl_link *link)
+{
+	return link->kind->family == q->family && link->net == q->net &&
+	       ipv6_addr_equal(&link->remote, &q->remote) &&
+	       (ipv6_addr_any(&link->local) ||
+		ipv6_addr_equal(&link->local, &q->local));
+}
+
+/* Is it an inner packet that the link sends? */
+static bool gl_quote_proto(struct gl_quote *q, const struct gl_link *link,
+			   u8 proto)
+{
+	q->proto = proto;
+	if (link->kind->proto == IPPROTO_GRE)
+		return proto == IPPROTO_GRE;
+	return proto == IPPROTO_IPIP || proto == IPPROTO_IPV6;
+}
+
+/* A bare link says nothing of what is inside; it is what the link carries. */
+static bool gl_quote_bare(struct gl_quote *q, const struct gl_link *link,
+			  u8 first)
+{
+	if (link->kind->proto == IPPROTO_GRE)
+		return gl_quote_proto(q, link, IPPROTO_GRE);
+	return gl_wire_format(first) == GUTLESS_ACCEPT_BARE &&
+	       gl_quote_proto(q, link, gl_wire_bare_proto(first));
+}
+
+/*
+ * Take the quoted header apart as the link would have put it together. Routers
+ * may quote no more than UDP's: then nothing is known but what the link carries.
+ */
+static bool gl_quote_header(struct gl_quote *q, const struct gl_link *link,
+			    const struct sk_buff *skb)
+{
+	u8 buf[GL_HEADER_MAX], format, len;
+	struct gl_wire w;
+	const u8 *p;
+
+	q->cut = sizeof(struct udphdr);
+	p = skb_header_pointer(skb, q->at, 1, buf);
+	if (!p)
+		goto short_quote;
+	if (link->encap->type == GUTLESS_ENCAP_BARE)
+		return gl_quote_bare(q, link, *p);
+
+	format = gl_wire_format(*p);
+	len = gl_wire_len(format, *p);
+	if (!format || q->len < len)
+		return false;
+	p = skb_header_pointer(skb, q->at, max_t(u8, len, 1), buf);
+	if (!p)
+		goto short_quote;
+	if (gl_wire_parse(p, q->len, format, &w))
+		return false;
+	q->cut += w.len;
+	return gl_quote_proto(q, link, w.proto);
+
+short_quote:
+	q->cut = 0;
+	return gl_quote_proto(q, link, link->kind->proto);
+}
+
+/* Return: the profile by which it was sent, or NULL where it was not ours. */
+static const struct gl_profile *gl_quote_find(struct gl_quote *q,
+					      const struct sk_buff *skb)
+{
+	struct gl_net *gn = gl_net(q->net);
+	const struct gl_profile *profile;
+	const struct gl_link *link;
+	unsigned int number;
+
+	hlist_for_each_entry_rcu(link, gl_links_to(q->net, q->family, &q->remote),
+				 by_remote) {
+		if (!gl_quote_addresses(q, link))
+			continue;
+		number = link->encap->flags >> GUTLESS_PROFILE_SHIFT;
+		profile = number ? xa_load(&gn->profiles, number) :
+				   rcu_dereference(gn->plain);
+		if (profile && gl_quote_ports(q, link, profile) &&
+		    gl_quote_header(q, link, skb))
+			return profile;
+	}
+	return NULL;
+}
+
+/*
+ * A copy without what is between the headers; from @skb->data on, @icmp octets
+ * in front of which come with it.
+ */
+static struct sk_buff *gl_quote_copy(const struct sk_buff *skb,
+				     const struct gl_quote *q,
+				     unsigned int icmp)
+{
+	const unsigned int outer = q->at - sizeof(struct udphdr);
+	struct sk_buff *copy;
+
+	/* in part, of GRE, it tells nothing */
+	if (skb->len < outer + q->cut + GL_QUOTE_MIN)
+		return NULL;
+	copy = skb_copy(skb, GFP_ATOMIC);
+	if (!copy)
+		return NULL;
+	memmove(copy->data - icmp + q->cut, copy->data - icmp, icmp + outer);
+	__skb_pull(copy, q->cut);
+	copy->ip_summed = CHECKSUM_NONE;
+	skb_reset_network_header(copy);
+	skb_set_transport_header(copy, -(int)icmp);
+	return copy;
+}
+
+static bool gl_quote_udp(const struct sk_buff *skb, unsigned int off,
+			 struct gl_quote *q)
+{
+	const struct udphdr *uh;
+	struct udphdr buf;
+
+	uh = skb_header_pointer(skb, off, sizeof(buf), &buf);
+	if (!uh || ntohs(uh->len) < sizeof(*uh))
+		return false;
+	q->sport = uh->source;
+	q->dport = uh->dest;
+	q->at = off + sizeof(*uh);
+	q->len = ntohs(uh->len) - sizeof(*uh);
+	return true;
+}
+
+/**
+ * gl_icmp_err4 - an ICMP error that quotes UDP over IPv4
+ * @skb: at the quoted IP header, the ICMP header in front of it
+ * @info: what the type says besides
+ *
+ * Return: 0 where it was about a packet of ours.
+ */
+int gl_icmp_err4(struct sk_buff *skb, u32 info)
+{
+	const struct iphdr *iph = (const struct iphdr *)skb->data;
+	struct gl_quote q = {
+		.net = dev_net(skb->dev),
+		.family = AF_INET,
+		.local.s6_addr32[0] = iph->saddr,
+		.remote.s6_addr32[0] = iph->daddr,
+	};
+	const struct net_protocol *handler;
+	const struct gl_profile *profile;
+	struct sk_buff *copy;
+	int err;
+
+	if (iph->protocol != IPPROTO_UDP ||
+	    !gl_quote_udp(skb, iph->ihl * 4, &q))
+		return -ENOENT;
+	profile = gl_quote_find(&q, skb);
+	if (!profile)
+		return -ENOENT;
+	handler = rcu_dereference(inet_protos[q.proto]);
+	if (!handler || !handler->err_handler)
+		return -ENOENT;
+	copy = gl_quote_copy(skb, &q, sizeof(struct icmphdr));
+	if (!copy)
+		return -ENOENT;
+	ip_hdr(copy)->protocol = q.proto;
+	ip_hdr(copy)->tot_len = htons(ntohs(iph->tot_len) - q.cut);
+
+	err = handler->err_handler(copy, info);
+	consume_skb(copy);
+	if (!err)
+		gl_count(profile->stats, GUTLESS_A_TX_ICMP_ERRORS, 1);
+	return err;
+}
+
+#if IS_ENABLED(CONFIG_IPV6)
+/**
+ * gl_icmp_err6 - an ICMP error that quotes UDP over IPv6
+ * @skb: at the quoted IP header, the ICMP header in front of it
+ * @opt: of the packet that brought it
+ * @type: of ICMP
+ * @code: of ICMP
+ * @offset: octets of the quoted IP header and its extension headers
+ * @info: what the type says besides
+ *
+ * Return: 0 where it was about a packet of ours.
+ */
+int gl_icmp_err6(struct sk_buff *skb, struct inet6_skb_parm *opt, u8 type,
+		 u8 code, int offset, __be32 info)
+{
+	const struct ipv6hdr *ip6h = (const struct ipv6hdr *)skb->data;
+	struct gl_quote q = {
+		.net = dev_net(skb->dev),
+		.family = AF_INET6,
+		.local = ip6h->saddr,
+		.remote = ip6h->daddr,
+	};
+	const struct inet6_protocol *handler;
+	const struct gl_profile *profile;
+	struct sk_buff *copy;
+	int err;
+
+	/* our links put no extension header in front of UDP */
+	if (ip6h->nexthdr != IPPROTO_UDP || offset != sizeof(*ip6h) ||
+	    !gl_quote_udp(skb, offset, &q))
+		return -ENOENT;
+	profile = gl_quote_find(&q, skb);
+	if (!profile)
+		return -ENOENT;
+	handler = rcu_dereference(inet6_protos[q.proto]);
+	if (!handler || !handler->err_handler)
+		return -ENOENT;
+	copy = gl_quote_copy(skb, &q, sizeof(struct icmp6hdr));
+	if (!copy)
+		return -ENOENT;
+	ipv6_hdr(copy)->nexthdr = q.proto;
+	ipv6_hdr(copy)->payload_len = htons(ntohs(ip6h->payload_len) - q.cut);
+
+	err = handler->err_handler(copy, opt, type, code, offset, info);
+	consume_skb(copy);
+	if (!err)
+		gl_count(profile->stats, GUTLESS_A_TX_ICMP_ERRORS, 1);
+	return err;
+}
+#endif
+
+/*
+ * The socket that UDP finds is a port's, which has sent nothing: the links have.
+ * Without this UDP would keep the error where a link sends from its port.
+ */
+int gl_icmp_lookup(struct sock *sk, struct sk_buff *skb)
+{
+	return -ENOENT;
+}

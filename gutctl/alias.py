@@ -33,6 +33,8 @@ class Alias:
     """The port lets everybody in for its sake."""
     mtu_fixed: bool = False
     """The MTU was given, so it does not follow the route."""
+    bare: bool = False
+    """Format gutless, though the link carries one IP version only, as one of format fou does."""
 
     def encode(self) -> str:
         """The alias; UsageError where it is longer than the kernel takes."""
@@ -43,6 +45,8 @@ class Alias:
             words.append("any")
         if self.mtu_fixed:
             words.append("mtu")
+        if self.bare:
+            words.append("bare")
         if self.added:
             words.append("added=" + ",".join(map(_short, _ordered(self.added))))
         text = " ".join(words)
@@ -72,7 +76,7 @@ class Alias:
                     added = frozenset(ip_network(item) for item in value.split(","))
             except ValueError:
                 return None
-        return cls(port, added, "any" in words, "mtu" in words)
+        return cls(port, added, "any" in words, "mtu" in words, "bare" in words)
 
 
 def _ordered(networks: frozenset[Network]) -> list[Network]:

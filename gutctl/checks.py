@@ -24,6 +24,7 @@ __all__ = [
     "accept",
     "address",
     "device_name",
+    "gre_key",
     "host_network",
     "inner_protocols",
     "interface_address",
@@ -184,6 +185,17 @@ def source_ports(text: str) -> tuple[int, int]:
     if low > high:
         raise UsageError(f"--sport {text}: the range ends before it begins", f"--sport {high}-{low}")
     return low, high
+
+
+def gre_key(text: str) -> int:
+    """A GRE key (RFC 2890): 32 bits, as a number or written like an IPv4 address."""
+    try:
+        value = int(IPv4Address(text)) if "." in text else int(text, 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 0xFFFFFFFF:
+        raise UsageError(f"--key {text}: a number from 0 to 4294967295 is wanted", "or as A.B.C.D")
+    return value
 
 
 def protocol(text: str) -> int:

@@ -25,7 +25,7 @@ def _words(tunnel: Tunnel, link: Link) -> list[str]:
     names = {0: "any", 4: "ipip" if link.kind == "sit" else "ipip6", 41: "ip6ip6"}
     if link.kind == "sit":
         names[41] = "ip6ip"
-    if link.kind != "ipip":
+    if link.kind in ("sit", "ip6tnl"):
         words += ["mode", names.get(link.protocol, str(link.protocol))]
     words += ["remote", str(link.remote)]
     if link.local is not None:
@@ -34,6 +34,10 @@ def _words(tunnel: Tunnel, link: Link) -> list[str]:
     words += [word, str(link.ttl) if link.ttl else inherited]
     if link.tos:
         words += ["tos" if tunnel.family == 4 else "tclass", "inherit" if link.tos == 1 else str(link.tos)]
+    if link.okey is not None:
+        words += ["key", str(link.okey)]
+    if not link.pmtudisc:
+        words.append("nopmtudisc")
     if tunnel.family == 6:
         words += ["encaplimit", "none"]
     words += ["encap", "gue" if tunnel.header else "fou"]

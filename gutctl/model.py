@@ -183,7 +183,7 @@ class Info:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A tunnel link of the kernel (sit, ipip, ip6tnl) and its encapsulation."""
+    """A tunnel link of the kernel (sit, ipip, ip6tnl, gre, ...) and its encapsulation."""
 
     name: str
     kind: str
@@ -204,6 +204,15 @@ class Link:
     tos: int = 0
     """1: inherited from the inner packet."""
     pmtudisc: bool = True
+    """IPv4: the outer packet has DF set. A sit or ipip link with a TTL of its own sets it anyway."""
+    ikey: int | None = None
+    """GRE: the key (RFC 2890) that received packets must have, None: must have none."""
+    okey: int | None = None
+    """GRE: the key that is sent."""
+    iflags: int = 0
+    """GRE: other flags demanded of received packets, as in the header (0x8000 checksum, 0x1000 sequence)."""
+    oflags: int = 0
+    """GRE: other flags of sent packets."""
     device: int = 0
     """ifindex of the lower device the link is bound to, 0: none."""
     mtu: int | None = None

@@ -14,7 +14,7 @@ from gutctl.errors import GutctlError
 from gutctl.model import Info, Port, Profile, Stats
 from gutctl.planners.sharing import find_port
 from gutctl.planners.words import ordered
-from gutctl.tunnel import Tunnel
+from gutctl.tunnel import Tunnel, kind_of
 from gutctl.world import Seen, State, World
 
 __all__ = [
@@ -98,6 +98,7 @@ def tunnel_record(tunnel: Tunnel, source: str | None = None) -> Record:
     return {
         "name": tunnel.name,
         "mode": tunnel.mode,
+        "key": tunnel.key,
         "format": tunnel.format.value,
         "inner": tunnel.inner.value,
         "local": None if tunnel.local is None else str(tunnel.local),
@@ -111,12 +112,14 @@ def tunnel_record(tunnel: Tunnel, source: str | None = None) -> Record:
         "mtu_fixed": tunnel.mtu_fixed,
         "ttl": tunnel.ttl or "inherit",
         "tos": "inherit" if tunnel.tos == 1 else tunnel.tos,
+        "pmtudisc": tunnel.pmtudisc if tunnel.family == 4 else None,
         "addresses": list(tunnel.addresses),
         "up": tunnel.up,
         "sources": [str(network) for network in ordered(tunnel.sources)],
         "any_source": tunnel.any_source,
         "profile": tunnel.profile or None,
-        "kind": tunnel.kind or None,
+        "kind": tunnel.kind or kind_of(tunnel),
+        "link_kind": tunnel.link_kind or None,
         "stats": None
         if link is None
         else {

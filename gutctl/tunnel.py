@@ -5,13 +5,16 @@ Wanted and running state have the same type, so that their difference is a plain
 comparison. What holds it in the kernel:
 
 ======================  =====================================================
-remote is IPv4, any     link ``sit`` with protocol 0 (``mode any``)
-remote is IPv6, any     link ``ip6tnl`` with protocol 0
-format ``fou``          one inner protocol: ``ipip`` (4), ``sit`` (41) or
-                        ``ip6tnl`` (4 or 41), as a FOU port takes one only
-``gutless``, ``fou``    encapsulation type 4: nothing but UDP
-``gue``                 encapsulation type 5: UDP and a 4-octet header
-source ports a range    a profile, its number in bits 3-15 of the flags
+mode, outer family      the kind of link: :mod:`gutctl.kinds`
+inner ``any``           protocol 0 (``mode any``); a FOU port takes one
+                        protocol only, so format ``fou`` must say 4 or 41
+nothing but UDP         encapsulation type 4: ``fou``, and ``gutless`` where
+                        what is inside is IP with its checksum
+UDP and a base header   encapsulation type 5: ``gue``, and ``gutless`` else
+profile                 its number in bits 3-15 of the flags; needed for source
+                        ports that are a range, checksums left to the receiver,
+                        and ``gutless`` with a header (without it: ``gue``)
+key                     GRE's, the same both ways
 receiving port          the link's alias (:mod:`gutctl.alias`)
 ======================  =====================================================
 """
@@ -24,6 +27,7 @@ from enum import StrEnum, unique
 
 from gutctl.alias import Alias
 from gutctl.errors import UsageError
+from gutctl.kinds import KINDS, check_kind, usual_kind
 from gutctl.model import (
     DEFAULT_PORT,
     DEFAULT_SOURCE_PORTS,
@@ -39,7 +43,7 @@ from gutctl.model import (
 )
 from gutctl.portlist import Ports
 
-__all__ = ["ENCAP_BARE", "ENCAP_HEADER", "Inner", "Tunnel", "from_link", "is_tunnel", "to_link"]
+__all__ = ["ENCAP_BARE", "ENCAP_HEADER", "GRE", "PROTOCOL", "Inner", "Tunnel", "from_link", "is_tunnel", "kind_of", "to_link"]
 
 ENCAP_BARE = 4
 """GUTLESS_ENCAP_BARE, where no loaded module tells its own number."""
@@ -51,8 +55,8 @@ FLAG_CSUM6 = 2
 """TUNNEL_ENCAP_FLAG_CSUM6: over IPv6."""
 PROFILE_SHIFT = 3
 """GUTLESS_PROFILE_SHIFT: the number stands above the kernel's own flags."""
-MODES = {"sit": "ip", "ipip": "ip", "ip6tnl": "ip", "gre": "gre", "ip6gre": "gre",
-         "gretap": "eth", "ip6gretap": "eth"}  # fmt: skip
+GRE = 47
+"""IP protocol of what modes gre and eth send: Ethernet frames go in GRE too."""
 
 
 @unique
@@ -64,7 +68,8 @@ class Inner(StrEnum):
     IPV6 = "ipv6"
 
 
-_PROTOCOL = {Inner.ANY: 0, Inner.IPV4: 4, Inner.IPV6: 41}
+PROTOCOL = {Inner.ANY: 0, Inner.IPV4: 4, Inner.IPV6: 41}
+"""What each means to a link: the inner IP protocol, 0: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,11 @@ class Tunnel:
     local: Address | None = None
     """None: as the route says, packet by packet (IPv4 only)."""
     mode: str = "ip"
-    """ip; gre and eth are read but not made yet."""
+    """ip, gre or eth: gutctl.kinds."""
+    link_kind: str = ""
+    """The rtnetlink kind that was asked for, empty: the usual one."""
+    key: int | None = None
+    """GRE's key (RFC 2890), sent and demanded; None: none."""
     format: Format = Format.GUTLESS
     inner: Inner = Inner.ANY
     port: int | None = DEFAULT_PORT
@@ -93,6 +102,8 @@ class Tunnel:
     """0: inherited from the inner packet."""
     tos: int = 0
     """1: inherited."""
+    pmtudisc: bool = True
+    """IPv4: the outer packet has DF set."""
     addresses: tuple[str, ...] = ()
     up: bool = True
     sources: frozenset[Network] = frozenset()
@@ -126,52 +137,99 @@ class Tunnel:
 
     @property
     def header(self) -> bool:
-        """Whether there is a base header between UDP and the inner packet."""
+        """Whether there is a base header between UDP and what is inside."""
+        if self.format is Format.GUTLESS:
+            return self.mode != "ip" or self.csum.remote
         return self.format is Format.GUE
 
     @property
     def protocol(self) -> int:
         """The inner IP protocol the link is restricted to, 0: none."""
-        return _PROTOCOL[self.inner]
+        return PROTOCOL[self.inner]
+
+    @property
+    def payload(self) -> frozenset[int]:
+        """The IP protocols that stand behind the tunnel header."""
+        if self.mode != "ip":
+            return frozenset({GRE})
+        if self.protocol:
+            return frozenset({self.protocol})
+        return frozenset({4} if kind_of(self) == "ipip" else {4, 41})
+
+    @property
+    def fou_protocol(self) -> int:
+        """The protocol of a FOU port that receives from such a peer."""
+        return self.protocol if self.mode == "ip" else GRE
 
     @property
     def alias(self) -> Alias:
         """What the link's alias says."""
-        return Alias(self.port, self.sources, self.any_source, self.mtu_fixed)
+        return Alias(self.port, self.sources, self.any_source, self.mtu_fixed, self._alike)
 
     @property
-    def accept(self) -> Accept:
-        """The format that the receiving port must accept for such a peer."""
-        return {Format.FOU: Accept.FOU, Format.GUE: Accept.GUE0, Format.GUTLESS: Accept.BARE}[self.format]
+    def _alike(self) -> bool:
+        # the link of one that is not FOU, but would be taken for it
+        return self.format is Format.GUTLESS and not self.header and self.inner is not Inner.ANY
 
-    def mtu_over(self, path_mtu: int) -> int:
-        """The MTU it has over a path with this one, both in octets."""
+    @property
+    def accept(self) -> frozenset[Accept]:
+        """The formats that the receiving port must accept for such a peer."""
+        if self.format is Format.FOU:
+            return frozenset({Accept.FOU})
+        if self.format is Format.GUE:
+            return frozenset({Accept.GUE0})
+        if self.mode != "ip":
+            return frozenset({Accept.GUTLESS})
+        # packets whose checksum is there already go without a header
+        return frozenset({Accept.BARE, Accept.GUTLESS} if self.csum.remote else {Accept.BARE})
+
+    @property
+    def overhead(self) -> int:
+        """Octets that it adds to an inner IP packet."""
         from gutctl import encap
 
+        words = self.csum.words if self.header else 0
+        return encap.overhead(self.format, self.family, kind_of(self), words, key=self.key is not None)
+
+    def mtu_over(self, path_mtu: int) -> int:
+        """The MTU it has over a path with this one, both in octets. An Ethernet header is not in it."""
+        from gutctl import encap
+
+        words = self.csum.words if self.header else 0
+        key = self.key is not None
         try:
-            return encap.tunnel_mtu(path_mtu, self.format, self.family)
+            left = encap.tunnel_mtu(path_mtu, self.format, self.family, kind_of(self), words, key=key)
         except encap.EncapError as error:
             raise UsageError(f"{self.name}: {error}") from None
+        return min(left, self.mtu_bounds()[1])
 
     def mtu_bounds(self) -> tuple[int, int]:
         """The least and the most octets its link can be set to."""
         from gutctl import encap
 
-        # sit will not go below the least MTU of IPv6, the others not below IPv4's
-        least = 1280 if kind_of(self) == "sit" else 68
-        return least, encap.max_inner(self.format, self.family)
+        kind = kind_of(self)
+        # sit, and ip6tnl for IPv6 alone, will not go below the least MTU of IPv6, the others not below IPv4's
+        least = 1280 if kind == "sit" or (kind, self.protocol) == ("ip6tnl", 41) else 68
+        words = self.csum.words if self.header else 0
+        most = encap.max_inner(self.format, self.family, kind, words, key=self.key is not None)
+        if self.family == 6 and not (kind == "ip6tnl" and self.protocol in (0, 41)):
+            # these count the outer header too, as if it were IPv4's
+            most = 65535 - self.overhead
+        return least, most
 
     def wanted_profile(self) -> Profile | None:
         """The profile it needs, without its number; None where it needs none."""
-        if self.by_flow or self.fixed_source_port:
+        ranged = not self.by_flow and not self.fixed_source_port
+        if not ranged and not self.csum.remote and not (self.header and self.format is Format.GUTLESS):
             return None
-        return Profile(0, self.format, self.csum, self.source_ports)
+        # a fixed port stands in the link
+        return Profile(0, self.format, self.csum, self.source_ports if ranged else DEFAULT_SOURCE_PORTS)
 
 
 def is_tunnel(link: Link, info: Info | None) -> bool:
     """Whether the link's packets are ours to encapsulate."""
     bare, header = _types(info)
-    return link.encap_type in (bare, header) and link.remote is not None
+    return link.encap_type in (bare, header) and link.remote is not None and link.kind in KINDS
 
 
 def _types(info: Info | None) -> tuple[int, int]:
@@ -179,12 +237,11 @@ def _types(info: Info | None) -> tuple[int, int]:
 
 
 def kind_of(tunnel: Tunnel) -> str:
-    """The rtnetlink kind that carries it."""
-    if tunnel.mode != "ip":
-        raise UsageError(f"--mode {tunnel.mode} is not there yet", "mode ip carries IPv4 and IPv6 packets")
-    if tunnel.family == 6:
-        return "ip6tnl"
-    return "ipip" if tunnel.inner is Inner.IPV4 else "sit"
+    """The rtnetlink kind that carries it. Raises UsageError where a kind was asked for that cannot."""
+    if tunnel.link_kind:
+        check_kind(tunnel.link_kind, tunnel.mode, tunnel.family, tunnel.protocol)
+        return tunnel.link_kind
+    return usual_kind(tunnel.mode, tunnel.family, tunnel.protocol)
 
 
 def to_link(tunnel: Tunnel, info: Info | None = None) -> Link:
@@ -197,12 +254,15 @@ def to_link(tunnel: Tunnel, info: Info | None = None) -> Link:
         local=tunnel.local,
         remote=tunnel.remote,
         encap_type=header if tunnel.header else bare,
-        encap_flags=tunnel.profile << PROFILE_SHIFT | (flag if tunnel.csum is Csum.FULL else 0),
+        encap_flags=tunnel.profile << PROFILE_SHIFT | (0 if tunnel.csum is Csum.ZERO else flag),
         encap_sport=tunnel.fixed_source_port,
         encap_dport=tunnel.peer_port,
         protocol=tunnel.protocol,
         ttl=tunnel.ttl,
         tos=tunnel.tos,
+        pmtudisc=tunnel.pmtudisc,
+        ikey=tunnel.key,
+        okey=tunnel.key,
         mtu=tunnel.mtu,
         alias=tunnel.alias.encode(),
     )
@@ -223,25 +283,32 @@ def from_link(link: Link, info: Info | None, profiles: Mapping[int, Profile], po
     source_ports = DEFAULT_SOURCE_PORTS
     if profile is not None:
         csum, source_ports = profile.csum, profile.source_ports
+    elif number:
+        # what is left of it: the length of what it added
+        csum = next((c for c in Csum if c.words and c.words == number >> 8), csum)
     if link.encap_sport:
         source_ports = (link.encap_sport, link.encap_sport)
-    if link.encap_type == bare:
-        form = Format.FOU if link.protocol in (4, 41) else Format.GUTLESS
-    else:
-        form = profile.format if profile is not None else Format.GUE
+    alias = Alias.decode(link.alias)
+    form = _format(link, link.encap_type == bare, profile, alias)
+    inner = {4: Inner.IPV4, 41: Inner.IPV6}.get(link.protocol, Inner.ANY)
+    mode = KINDS[link.kind].mode
+    usual = usual_kind(mode, link.remote.version, link.protocol)
     tunnel = Tunnel(
         name=link.name,
         remote=link.remote,
         local=link.local,
-        mode=MODES.get(link.kind, link.kind),
+        mode=mode,
+        link_kind="" if link.kind == usual else link.kind,
+        key=link.okey,
         format=form,
-        inner={4: Inner.IPV4, 41: Inner.IPV6}.get(link.protocol, Inner.ANY),
+        inner=inner,
         peer_port=link.encap_dport,
         source_ports=source_ports,
         csum=csum,
         mtu=link.mtu,
         ttl=link.ttl,
         tos=link.tos,
+        pmtudisc=link.pmtudisc,
         addresses=link.addresses,
         up=link.up,
         profile=number,
@@ -249,7 +316,6 @@ def from_link(link: Link, info: Info | None, profiles: Mapping[int, Profile], po
         kind=link.kind,
         link=link,
     )
-    alias = Alias.decode(link.alias)
     if alias is None:
         return replace(tunnel, inferred=True, port=_guess(link, ports))
     return replace(
@@ -259,6 +325,19 @@ def from_link(link: Link, info: Info | None, profiles: Mapping[int, Profile], po
         any_source=alias.any_source,
         mtu_fixed=alias.mtu_fixed,
     )
+
+
+def _format(link: Link, bare: bool, profile: Profile | None, alias: Alias | None) -> Format:
+    """A profile knows it, if links of this encapsulation can send it; else it is what they send by themselves."""
+    fitting = {Format.FOU, Format.GUTLESS} if bare else {Format.GUE, Format.GUTLESS}
+    if KINDS[link.kind].gre and bare:
+        return Format.FOU
+    if profile is not None and profile.format in fitting:
+        return profile.format
+    if not bare:
+        return Format.GUE
+    restricted = link.protocol in (4, 41)
+    return Format.FOU if restricted and not (alias is not None and alias.bare) else Format.GUTLESS
 
 
 def _guess(link: Link, ports: Iterable[Port]) -> int:

@@ -25,6 +25,9 @@ _USE_ORIG_TCLASS: Final = 0x2
 
 _INHERIT_TOS: Final = 1
 
+# RFC 2890: the bit of a GRE header that says that there is a key
+_GRE_KEY: Final = 0x2000
+
 _U8: Final = struct.Struct("=B")
 _U16: Final = struct.Struct("=H")
 _U32: Final = struct.Struct("=I")
@@ -42,6 +45,11 @@ class Kind:
     numbers: Mapping[str, int]
     has_protocol: bool
     """Whether it can be told which inner protocol it carries."""
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it sends a GRE header."""
+        return "okey" in self.numbers
 
 
 _IPTUN: Final = {
@@ -62,6 +70,10 @@ _IPTUN: Final = {
 
 _GRE: Final = {
     "link": 1,
+    "iflags": 2,
+    "oflags": 3,
+    "ikey": 4,
+    "okey": 5,
     "local": 6,
     "remote": 7,
     "ttl": 8,
@@ -104,6 +116,10 @@ class Tunnel:
     ttl: int = 0
     tos: int = 0
     pmtudisc: bool = True
+    ikey: int | None = None
+    okey: int | None = None
+    iflags: int = 0
+    oflags: int = 0
     device: int = 0
 
 
@@ -149,11 +165,13 @@ def encode(link: Link) -> bytes:
 
     Raises:
         UsageError: no tunnel kind, an address of the other family, a number out
-            of range, a protocol with a kind that has none.
+            of range, a protocol or a key with a kind that has none.
     """
     kind = _kind(link.kind)
     if link.protocol and not kind.has_protocol:
         raise UsageError(f"a link of kind {kind.name} carries any protocol, it cannot be restricted to {link.protocol}")
+    if not kind.has_key and (link.ikey, link.okey, link.iflags, link.oflags) != (None, None, 0, 0):
+        raise UsageError(f"a link of kind {kind.name} has no GRE header, so it has no key")
     values: dict[str, bytes] = {
         "link": _U32.pack(_range("device", link.device, 0x7FFFFFFF)),
         "local": _packed("local", link.local, kind.family),
@@ -176,6 +194,11 @@ def encode(link: Link) -> bytes:
             tos = 0
         values["flags"] = _U32.pack(flags)
         values["flowinfo"] = _BE32.pack(tos << 20)
+    if kind.has_key:
+        for way, key, other in (("i", link.ikey, link.iflags), ("o", link.okey, link.oflags)):
+            flags = _range("GRE flags", other, 0xFFFF) | (0 if key is None else _GRE_KEY)
+            values[f"{way}flags"] = _BE16.pack(flags)
+            values[f"{way}key"] = _BE32.pack(_range("GRE key", key or 0, 0xFFFFFFFF))
     if kind.has_protocol:
         values["proto"] = _U8.pack(_range("protocol", link.protocol, 255))
     return b"".join(_attr(kind.numbers[name], value) for name, value in values.items())
@@ -205,6 +228,9 @@ def decode(kind_name: str, data: bytes) -> Tunnel:
         inherits = number("flags", _U32) & _USE_ORIG_TCLASS
         tos = _INHERIT_TOS if inherits else number("flowinfo", _BE32) >> 20 & 0xFF
         pmtudisc = True
+    def key(way: str) -> int | None:
+        return number(f"{way}key", _BE32) if number(f"{way}flags", _BE16) & _GRE_KEY else None
+
     return Tunnel(
         local=_address(values.get("local", b"")),
         remote=_address(values.get("remote", b"")),
@@ -216,5 +242,9 @@ def decode(kind_name: str, data: bytes) -> Tunnel:
         ttl=number("ttl", _U8),
         tos=tos,
         pmtudisc=pmtudisc,
+        ikey=key("i"),
+        okey=key("o"),
+        iflags=number("iflags", _BE16) & ~_GRE_KEY,
+        oflags=number("oflags", _BE16) & ~_GRE_KEY,
         device=number("link", _U32),
     )

@@ -57,6 +57,7 @@ def overhead(
     *,
     check: bool = False,
     encap_limit: bool = False,
+    key: bool = False,
 ) -> int:
     """Octets that a tunnel adds to an inner packet: outer IP, UDP, tunnel header, what the kind adds.
 
@@ -64,7 +65,8 @@ def overhead(
     tunnel of that family. For ``gretap`` and ``ip6gretap`` the inner Ethernet header counts as
     overhead: the rest is what the inner IP packet may have. ``encap_limit``: ip6tnl and ip6gre
     with the tunnel encapsulation limit option of RFC 2473, 8 octets more (iproute2:
-    ``encaplimit`` other than ``none``). GRE is without key, checksum and sequence number.
+    ``encaplimit`` other than ``none``). ``key``: GRE with a key (RFC 2890), 4 octets more;
+    checksum and sequence number are not reckoned with.
     Raises EncapError for what does not exist.
     """
     if family not in IP_OCTETS:
@@ -77,8 +79,10 @@ def overhead(
         raise EncapError(f"kind {kind} over IPv{family}", hint=f"its outer header is IPv{wanted}")
     if encap_limit and family == 4:
         raise EncapError("an encapsulation limit over IPv4", hint="only ip6tnl and ip6gre have one")
+    if key and not inside:
+        raise EncapError(f"kind {kind} with a key", hint="only GRE has one")
     base = base_octets(form, option_words, bare=inside == 0, check=check)
-    return IP_OCTETS[family] + (8 if encap_limit else 0) + UDP_OCTETS + base + inside
+    return IP_OCTETS[family] + (8 if encap_limit else 0) + UDP_OCTETS + base + inside + (4 if key else 0)
 
 
 def tunnel_mtu(
@@ -90,13 +94,14 @@ def tunnel_mtu(
     *,
     check: bool = False,
     encap_limit: bool = False,
+    key: bool = False,
 ) -> int:
     """The largest inner IP packet that passes a path of ``path_mtu`` whole.
 
     Never more than fits the UDP length field. Other arguments: :func:`overhead`.
     Raises EncapError where nothing is left.
     """
-    extra = overhead(form, family, kind, option_words, check=check, encap_limit=encap_limit)
+    extra = overhead(form, family, kind, option_words, check=check, encap_limit=encap_limit, key=key)
     left = min(path_mtu - extra, _max_inner(extra, family, encap_limit))
     if left <= 0:
         raise EncapError(
@@ -115,19 +120,20 @@ def path_mtu(
     *,
     check: bool = False,
     encap_limit: bool = False,
+    key: bool = False,
 ) -> int:
     """The path MTU that inner packets of ``inner_mtu`` need; the inverse of :func:`tunnel_mtu`.
 
     Raises EncapError for an inner packet that fits no UDP datagram.
     """
-    extra = overhead(form, family, kind, option_words, check=check, encap_limit=encap_limit)
+    extra = overhead(form, family, kind, option_words, check=check, encap_limit=encap_limit, key=key)
     need_int("the inner MTU", inner_mtu, 1, _max_inner(extra, family, encap_limit))
     return inner_mtu + extra
 
 
-def max_inner(form: str, family: int, kind: str | None = None, option_words: int = 0) -> int:
+def max_inner(form: str, family: int, kind: str | None = None, option_words: int = 0, *, key: bool = False) -> int:
     """The largest inner IP packet whose UDP length, and over IPv4 whose IP total length, fits 16 bits."""
-    return _max_inner(overhead(form, family, kind, option_words), family, False)
+    return _max_inner(overhead(form, family, kind, option_words, key=key), family, False)
 
 
 def _max_inner(extra: int, family: int, encap_limit: bool) -> int:

@@ -14,6 +14,7 @@ from gutctl.cli.context import NAME, Checked, Session, changing, common, pass_se
 from gutctl.cli.output import carry_out, columns, show
 from gutctl.cli.tunnel_text import list_rows, result_lines, show_lines
 from gutctl.errors import NotFoundError, UsageError
+from gutctl.kinds import KINDS, MODES, usual_kind
 from gutctl.model import DEFAULT_PORT, DEFAULT_SOURCE_PORTS, Address, Csum, Format
 from gutctl.plan import Plan
 from gutctl.planners.sharing import find_port
@@ -22,7 +23,7 @@ from gutctl.planners.tunnel_del import find_tunnel, plan_del
 from gutctl.planners.tunnel_set import SetRequest, plan_set
 from gutctl.planners.words import port_name
 from gutctl.records import Record, port_record, seen_record, tunnel_record
-from gutctl.tunnel import Inner, Tunnel
+from gutctl.tunnel import PROTOCOL, Inner, Tunnel
 from gutctl.world import Seen, State
 
 __all__ = ["tunnel"]
@@ -64,6 +65,32 @@ def _local_or_any(text: str) -> Address | str:
     return ANY if text == ANY else checks.local_address(text)
 
 
+def inside(function: F) -> F:
+    """What is inside: settled when the tunnel is made."""
+    for option in reversed(
+        [
+            click.option(
+                "--mode", type=click.Choice(MODES),
+                help="What is inside: IP, GRE, or Ethernet frames (in GRE).  [ip]",
+            ),
+            click.option(
+                "--inner", type=click.Choice([i.value for i in Inner]),
+                help="What IP is inside, in mode ip; format fou takes ipv4 or ipv6.  [any; fou: ipv4]",
+            ),
+            click.option(
+                "--key", type=Checked("N|A.B.C.D", checks.gre_key),
+                help="GRE key, sent and demanded; in modes gre and eth.  [none]",
+            ),
+            click.option(
+                "--link-kind", type=click.Choice(list(KINDS)),
+                help="The kernel's kind of link, for those who know them.  [as --mode and --remote say]",
+            ),
+        ]
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
 def settings(function: F) -> F:
     """The options that ``tunnel add`` and ``tunnel set`` share."""
     for option in reversed(
@@ -86,8 +113,12 @@ def settings(function: F) -> F:
                 f"  [auto: {DEFAULT_SOURCE_PORTS[0]}-{DEFAULT_SOURCE_PORTS[1]}]",
             ),
             click.option(
-                "--csum", type=click.Choice([c.value for c in Csum if not c.remote]),
-                help="Outer UDP checksum.  [full]",
+                "--csum", type=click.Choice([c.value for c in Csum]),
+                help="Outer UDP checksum; remote: inner ones left to the peer.  [full]",
+            ),
+            click.option(
+                "--pmtudisc/--no-pmtudisc", default=None,
+                help="Set DF in outer IPv4 packets.  [pmtudisc]",
             ),
             click.option(
                 "--address", "addresses", multiple=True,
@@ -132,14 +163,7 @@ def tunnel() -> None:
     "--local", type=Checked("ADDR", checks.local_address),
     help="This end's address.  [IPv4: any, IPv6: as the route says]",
 )  # fmt: skip
-@click.option(
-    "--mode", type=click.Choice(["ip", "gre", "eth"]), default="ip", show_default=True,
-    help="What is inside; gre and eth are not there yet.",
-)  # fmt: skip
-@click.option(
-    "--inner", type=click.Choice([i.value for i in Inner]),
-    help="What IP is inside; format fou takes ipv4 or ipv6.  [any; fou: ipv4]",
-)  # fmt: skip
+@inside
 @settings
 @click.option("--any-source", is_flag=True, help="Let everybody send to the port.")
 @click.option("--no-port", is_flag=True, help="Send only: open no receiving port.")
@@ -156,20 +180,24 @@ def add(session: Session, /, **given: Any) -> None:
 
 def _add_request(session: Session, given: dict[str, Any]) -> AddRequest:
     form = Format(given["form"] or Format.GUTLESS)
-    inner = given["inner"] or (Inner.IPV4 if form is Format.FOU else Inner.ANY)
+    kind = given["link_kind"]
+    mode = given["mode"] or (KINDS[kind].mode if kind else "ip")
     if given["any_source"] and given["sources"]:
         raise UsageError("--any-source and --from: who may send, everybody or these?")
     if given["no_port"] and (given["port"] or given["sources"] or given["any_source"]):
         raise UsageError("--no-port opens no port: --port, --from and --any-source say nothing")
+    inner = Inner(given["inner"]) if given["inner"] else _inner(mode, form, kind)
     mtu = None if given["mtu"] == AUTO else given["mtu"]
     port = given["port"] or DEFAULT_PORT
     wanted = Tunnel(
         name=given["name"],
         remote=given["remote"],
         local=given["local"],
-        mode=given["mode"],
+        mode=mode,
+        link_kind=_unless_usual(kind, mode, given["remote"], inner),
+        key=given["key"],
         format=form,
-        inner=Inner(inner),
+        inner=inner,
         port=None if given["no_port"] else port,
         peer_port=given["peer_port"] or port,
         source_ports=given["sport"] or DEFAULT_SOURCE_PORTS,
@@ -178,6 +206,7 @@ def _add_request(session: Session, given: dict[str, Any]) -> AddRequest:
         mtu_fixed=mtu is not None,
         ttl=64 if given["ttl"] is None else given["ttl"],
         tos=given["tos"] or 0,
+        pmtudisc=given["pmtudisc"] is not False,
         addresses=tuple(dict.fromkeys(given["addresses"])),
         sources=frozenset(given["sources"]),
         any_source=given["any_source"],
@@ -191,10 +220,25 @@ def _add_request(session: Session, given: dict[str, Any]) -> AddRequest:
     )
 
 
+def _inner(mode: str, form: Format, kind: str | None) -> Inner:
+    """What is inside when nobody says it."""
+    if mode == "ip" and (form is Format.FOU or kind == "ipip"):
+        return Inner.IPV6 if kind == "sit" else Inner.IPV4
+    return Inner.ANY
+
+
+def _unless_usual(kind: str | None, mode: str, remote: Address, inner: Inner) -> str:
+    """A kind that is taken anyhow need not be asked for: it is the same tunnel."""
+    if kind is None or kind == usual_kind(mode, remote.version, PROTOCOL[inner]):
+        return ""
+    return kind
+
+
 @tunnel.command(name="set")
 @click.argument("name", type=NAME)
 @click.option("--remote", type=Checked("ADDR", checks.remote_address), help="The peer's address.")
 @click.option("--local", type=Checked("ADDR|any", _local_or_any), help="This end's address, or any.")
+@inside
 @settings
 @click.option("--any-source/--no-any-source", default=None, help="Let everybody send to the port.")
 @click.option("--no-port", is_flag=True, help="Send only: receive on no port.")
@@ -202,7 +246,11 @@ def _add_request(session: Session, given: dict[str, Any]) -> AddRequest:
 @changing
 @pass_session
 def set_(session: Session, /, **given: Any) -> None:
-    """Change what is given. --address and --from replace what is there."""
+    """Change what is given. --address and --from replace what is there.
+
+    What is inside (--mode, --inner, --key, --link-kind) a running link cannot change: it is
+    only compared.
+    """
     name = given["name"]
     changes = _changes(given)
     if not changes:
@@ -222,6 +270,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
             ("remote", "remote"), ("local", "local"), ("port", "port"),
             ("peer_port", "peer_port"), ("sport", "source_ports"), ("ttl", "ttl"),
             ("tos", "tos"), ("mtu", "mtu"), ("any_source", "any_source"), ("up", "up"),
+            ("pmtudisc", "pmtudisc"), ("mode", "mode"), ("key", "key"), ("link_kind", "kind"),
         )
         if given[name] is not None
     }  # fmt: skip
@@ -233,6 +282,8 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
         changes["format"] = Format(given["form"])
     if given["csum"]:
         changes["csum"] = Csum(given["csum"])
+    if given["inner"]:
+        changes["inner"] = Inner(given["inner"])
     if given["addresses"]:
         changes["addresses"] = tuple(dict.fromkeys(given["addresses"]))
     if given["sources"]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from gutctl.cli.output import drops, fields, octets
 from gutctl.model import DEFAULT_SOURCE_PORTS
-from gutctl.planners.words import endpoint, range_word
+from gutctl.planners.tunnel_add import inside
+from gutctl.planners.words import endpoint, range_word, yes
 from gutctl.records import Record
 
 __all__ = ["list_rows", "result_lines", "show_lines"]
@@ -29,7 +30,8 @@ def _sport(record: Record) -> str:
 def result_lines(record: Record) -> list[str]:
     """After add and set: the tunnel, and the port it receives on."""
     form = record["format"] + ("" if record["inner"] == "any" else f" {record['inner']}")
-    words = [f"format {form}", f"csum {record['csum']}"]
+    words = inside(record["mode"], record["link_kind"] or "", record["key"])
+    words += [f"format {form}", f"csum {record['csum']}"]
     if tuple(record["source_ports"]) != DEFAULT_SOURCE_PORTS:
         words.append(f"sport {_sport(record)}")
     words += [f"mtu {record['mtu']}", "up" if record["up"] else "down"]
@@ -64,6 +66,7 @@ def show_lines(record: Record) -> list[str]:
     pairs = [
         ("name", record["name"]),
         ("mode", record["mode"]),
+        ("key", "none" if record["key"] is None else str(record["key"])),
         ("format", record["format"]),
         ("inner", record["inner"]),
         ("local", _near(record) + ("" if record["local"] else " (by route)")),
@@ -73,6 +76,7 @@ def show_lines(record: Record) -> list[str]:
         ("mtu", f"{record['mtu']}" + (" (given)" if record["mtu_fixed"] else "")),
         ("ttl", str(record["ttl"])),
         ("tos", str(record["tos"])),
+        *([("pmtudisc", yes(record["pmtudisc"]))] if record["pmtudisc"] is not None else []),
         ("addresses", " ".join(record["addresses"]) or "none"),
         ("state", "up" if record["up"] else "down"),
         ("allows", "any source" if record["any_source"] else _prefixes(record["sources"])),
@@ -96,7 +100,7 @@ def _prefixes(prefixes: Sequence[str]) -> str:
 
 def list_rows(records: Sequence[Record], *, stats: bool) -> list[list[str]]:
     """``tunnel list``: a head, a row a tunnel."""
-    head = ["NAME", "MODE", "FORMAT", "LOCAL", "REMOTE", "MTU", "STATE"]
+    head = ["NAME", "MODE", "FORMAT", "LOCAL", "REMOTE", "MTU", "STATE", "KEY", "KIND"]
     if stats:
         head += ["RX pkts/octets", "TX pkts/octets", "DROPS"]
     rows = [head]
@@ -109,6 +113,8 @@ def list_rows(records: Sequence[Record], *, stats: bool) -> list[list[str]]:
             _far(record),
             str(record["mtu"]),
             "up" if record["up"] else "down",
+            "-" if record["key"] is None else str(record["key"]),
+            record["kind"],
         ]
         if stats:
             row += _counters(record)

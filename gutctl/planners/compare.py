@@ -11,7 +11,7 @@ from gutctl.door import Door
 from gutctl.model import Port
 from gutctl.plan import Difference
 from gutctl.planners.sharing import acquire, find_port
-from gutctl.planners.words import number_or_inherit, prefix_list, range_word
+from gutctl.planners.words import number_or_inherit, prefix_list, range_word, yes
 from gutctl.tunnel import Tunnel, kind_of
 
 __all__ = ["Comparison", "compare"]
@@ -42,7 +42,8 @@ def compare(
     matter. An MTU that followed the route once is no difference when the route
     says another today, but worth a note.
     """
-    same_kind = kind_of(asked) == now.kind and asked.protocol == now.protocol
+    kind = kind_of(asked)
+    same_kind = kind == now.kind and asked.protocol == now.protocol
     found = []
 
     def see(name: str, is_: str, want: str, option: str | None) -> None:
@@ -50,6 +51,9 @@ def compare(
             found.append(Difference(name, is_, want, option))
 
     see("mode", now.mode, asked.mode, None)
+    if (now.mode, now.family, now.inner) == (asked.mode, asked.family, asked.inner):
+        see("link kind", now.kind, kind, None)
+    see("key", _key(now), _key(asked), None)
     see("format", now.format, asked.format, f"--format {asked.format}" if same_kind else None)
     see("inner", now.inner, asked.inner, None)
     same_family = now.family == asked.family
@@ -76,6 +80,8 @@ def compare(
     see("ttl", number_or_inherit(now.ttl, 0), ttl, f"--ttl {ttl}")
     tos = number_or_inherit(asked.tos, 1)
     see("tos", number_or_inherit(now.tos, 1), tos, f"--tos {tos}")
+    if now.family == asked.family == 4:
+        see("pmtudisc", yes(now.pmtudisc), yes(asked.pmtudisc), "--pmtudisc" if asked.pmtudisc else "--no-pmtudisc")
     notes = _mtu(now, asked, found)
     if addresses_given and set(now.addresses) != set(asked.addresses):
         see(
@@ -93,6 +99,10 @@ def compare(
     return Comparison(found, notes)
 
 
+def _key(tunnel: Tunnel) -> str:
+    return "none" if tunnel.key is None else str(tunnel.key)
+
+
 def _port(tunnel: Tunnel) -> str:
     return "none" if tunnel.port is None else str(tunnel.port)
 
@@ -108,7 +118,7 @@ def _mtu(now: Tunnel, asked: Tunnel, found: list[Difference]) -> list[str]:
         found.append(Difference("mtu", str(now.mtu), str(asked.mtu), f"--mtu {asked.mtu}"))
     elif now.mtu_fixed:
         found.append(Difference("mtu", str(now.mtu), f"auto, now {asked.mtu}", "--mtu auto"))
-    elif (now.remote, now.format) == (asked.remote, asked.format):
+    elif (now.remote, now.overhead) == (asked.remote, asked.overhead):
         text = f"{now.name} has mtu {now.mtu}, the route to {now.remote} would now give {asked.mtu}"
         return [f"{text}: gutctl tunnel set {now.name} --mtu auto"]
     return []

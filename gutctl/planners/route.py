@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gutctl.door import Door
 from gutctl.errors import ConflictError, NotFoundError, UsageError
+from gutctl.kinds import KINDS
 from gutctl.model import Link
 from gutctl.tunnel import Tunnel, kind_of
 
@@ -16,7 +17,7 @@ __all__ = ["by_route", "check_mtu", "one_per_pair"]
 def by_route(kernel: Door, tunnel: Tunnel) -> Tunnel:
     """Fill in the MTU, and over IPv6 the local address, that were not given.
 
-    An ip6tnl link without a local address would send from ``::``. Raises
+    A link that sends IPv6 without a local address would send from ``::``. Raises
     NotFoundError where there is no route to the peer.
     """
     if tunnel.mtu is not None and (tunnel.local is not None or tunnel.family == 4):
@@ -51,18 +52,22 @@ def check_mtu(tunnel: Tunnel) -> None:
     raise UsageError(f"mtu {tunnel.mtu} is less than {least}, the least of a {kind_of(tunnel)} link", hint)
 
 
-def one_per_pair(kernel: Door, tunnel: Tunnel) -> None:
-    """Raise ConflictError where another link has the same ends: the kernel has one a kind."""
+def one_per_pair(kernel: Door, tunnel: Tunnel, *, changing: bool = False) -> None:
+    """Raise ConflictError where another link has the same ends: the kernel has one a kind and key."""
     kind = kind_of(tunnel)
+    # while it changes an ip6gretap link, the kernel takes an ip6gre link with the same ends for it
+    kinds = {kind, "ip6gre"} if changing and kind == "ip6gretap" else {kind}
     for link in kernel.links():
-        if link.name != tunnel.name and _ends(link) == (kind, tunnel.local, tunnel.remote, 0):
+        if link.name != tunnel.name and link.kind in kinds and _ends(link) == (tunnel.local, tunnel.remote, tunnel.key, 0):
+            gre = KINDS[kind].gre
+            keyed = (" and no key" if tunnel.key is None else f" and key {tunnel.key}") if gre else ""
             raise ConflictError(
-                f"{link.name} is a {kind} link with the same ends,"
-                f" {tunnel.local or 'any'} and {tunnel.remote};"
-                " the kernel has one of a kind for a pair of addresses",
-                f"give another --local or --remote, or delete {link.name}",
+                f"{link.name} is a {link.kind} link with the same ends,"
+                f" {tunnel.local or 'any'} and {tunnel.remote}{keyed};"
+                " the kernel has one of a kind for a pair of addresses" + (" and a key" if gre else ""),
+                f"give another --local{', --key' if gre else ''} or --remote, or delete {link.name}",
             )
 
 
 def _ends(link: Link) -> tuple[object, ...]:
-    return link.kind, link.local, link.remote, link.device
+    return link.local, link.remote, link.ikey, link.device

@@ -14,7 +14,7 @@ from typing import Any
 
 from gutctl.door import Door
 from gutctl.errors import ConflictError, InUseError
-from gutctl.model import DEFAULT_INNER, Accept, Address, Csum, Origin, Port, PortKey, Profile
+from gutctl.model import DEFAULT_INNER, Accept, Address, Csum, Format, Origin, Port, PortKey, Profile
 from gutctl.plan import Step
 from gutctl.planners.words import accept_word, port_name, prefix_list, range_word, yes
 from gutctl.portlist import Ports
@@ -127,12 +127,12 @@ def port_command(port: Port, verb: str = "add") -> tuple[str, ...]:
 
 
 def _new_port(tunnel: Tunnel, number: int) -> Port:
-    fou = tunnel.accept is Accept.FOU
+    fou = tunnel.format is Format.FOU
     return Port(
         key=PortKey(tunnel.family, number),
         accept=frozenset({Accept.FOU} if fou else {Accept.GUE0, Accept.BARE, Accept.GUTLESS}),
-        fou_protocol=tunnel.protocol if fou else None,
-        inner=frozenset({tunnel.protocol}) if fou else DEFAULT_INNER,
+        fou_protocol=tunnel.fou_protocol if fou else None,
+        inner=tunnel.payload if fou else DEFAULT_INNER,
         any_source=tunnel.any_source,
         sources=frozenset() if tunnel.any_source else tunnel.sources,
         zero_csum6=_zero6(tunnel),
@@ -148,17 +148,18 @@ def _must_fit(tunnel: Tunnel, port: Port) -> None:
     """Raise ConflictError where the port would not take the peer's packets."""
     name = port_name(port)
     number = port.key.port
-    if tunnel.accept not in port.accept or (tunnel.accept is Accept.FOU and port.fou_protocol != tunnel.protocol):
-        asked = f"fou:{tunnel.protocol}" if tunnel.accept is Accept.FOU else tunnel.accept.value
+    fou = tunnel.format is Format.FOU
+    if not tunnel.accept <= port.accept or (fou and port.fou_protocol != tunnel.fou_protocol):
+        asked = accept_word(tunnel.accept, tunnel.fou_protocol)
         mend = f"take another --port than {number}"
-        if Accept.FOU not in (tunnel.accept, *port.accept):
-            wanted = accept_word(port.accept | {tunnel.accept}, None)
+        if not fou and Accept.FOU not in port.accept:
+            wanted = accept_word(port.accept | tunnel.accept, None)
             mend = f"gutctl port set {number} --accept {wanted}"
         raise ConflictError(
             f"{name} is there and accepts {accept_word(port.accept, port.fou_protocol)} (needed: {asked})",
             mend,
         )
-    needed = frozenset({tunnel.protocol} if tunnel.protocol else {4, 41})
+    needed = tunnel.payload
     if not needed <= port.inner:
         raise ConflictError(
             f"{name} is there and takes the inner protocols {protocol_text(port.inner)}"

@@ -6,10 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gutctl import ipwords
-from gutctl.checks import host_network, pair
+from gutctl.checks import host_network, pair, remote_checksum
 from gutctl.door import Door, Netns
 from gutctl.errors import ConflictError, NotFoundError, UsageError
-from gutctl.model import Csum, Format
+from gutctl.kinds import KINDS
+from gutctl.model import Csum, Format, Info
 from gutctl.plan import Plan, Step, Verdict, conflict
 from gutctl.planners.compare import compare
 from gutctl.planners.route import by_route, check_mtu, one_per_pair
@@ -18,7 +19,7 @@ from gutctl.planners.words import endpoint, range_word
 from gutctl.tunnel import Inner, Tunnel, kind_of, to_link
 from gutctl.world import Seen, State, World
 
-__all__ = ["AddRequest", "check_tunnel", "notes_on", "plan_add", "summary"]
+__all__ = ["AddRequest", "check_tunnel", "inside", "notes_on", "plan_add", "summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +36,50 @@ class AddRequest:
     """For hints: with the namespace, if one was given."""
 
 
-def check_tunnel(tunnel: Tunnel) -> None:
-    """Raise UsageError for what makes no sense, whatever the state of the system."""
-    kind_of(tunnel)
+def check_tunnel(tunnel: Tunnel, info: Info | None = None) -> None:
+    """Raise UsageError for what makes no sense, whatever the state of the system.
+
+    ``info``: the loaded module; UnsupportedError for what it cannot.
+    """
+    _check_inside(tunnel)
+    remote_checksum(tunnel.format, tunnel.csum, info)
     pair(tunnel.local, tunnel.remote)
-    if tunnel.format is Format.FOU and tunnel.inner is Inner.ANY:
-        raise UsageError(
-            "FOU does not say what is inside: its port takes one protocol",
-            "--inner ipv4 or --inner ipv6; format gutless carries both",
-        )
-    if tunnel.format is not Format.FOU and tunnel.inner is not Inner.ANY:
-        raise UsageError(f"--inner is for format fou; format {tunnel.format} carries IPv4 and IPv6")
+    _check_df(tunnel)
     for prefix in tunnel.sources:
         if prefix.version != tunnel.family:
             raise UsageError(f"--from {prefix}: the outer packets are IPv{tunnel.family}, as --remote is")
     if tunnel.port is None and tunnel.any_source:
         raise UsageError("--no-port and --any-source: without a port nobody can send to it")
     check_mtu(tunnel)
+
+
+def _check_inside(tunnel: Tunnel) -> None:
+    kind = kind_of(tunnel)
+    gre = KINDS[kind].gre
+    if gre and tunnel.inner is not Inner.ANY:
+        raise UsageError(f"--inner {tunnel.inner}: in mode {tunnel.mode} GRE says what is inside", "leave --inner out")
+    if not gre and tunnel.format is Format.FOU and tunnel.inner is Inner.ANY:
+        raise UsageError(
+            "FOU does not say what is inside: its port takes one protocol",
+            "--inner ipv4 or --inner ipv6; format gutless carries both",
+        )
+    if tunnel.key is not None and not gre:
+        raise UsageError(f"--key: a link of mode {tunnel.mode} has no GRE header to put it into", "--mode gre or --mode eth")
+    if tunnel.key == 0 and tunnel.family == 6:
+        raise UsageError("--key 0: over IPv6 the kernel takes key 0 for none", "another number, or no --key")
+
+
+def _check_df(tunnel: Tunnel) -> None:
+    if tunnel.pmtudisc:
+        return
+    if tunnel.family == 6:
+        raise UsageError("--no-pmtudisc: IPv6 has no DF; routers never fragment", "leave it out")
+    kind = kind_of(tunnel)
+    if not KINDS[kind].gre and tunnel.ttl:
+        raise UsageError(
+            f"--no-pmtudisc: on a {kind} link with a TTL of its own the kernel sets DF all the same",
+            "--ttl inherit, or --mode gre",
+        )
 
 
 def notes_on(tunnel: Tunnel, kernel: Door) -> list[str]:
@@ -81,6 +109,7 @@ def summary(tunnel: Tunnel, source: str | None = None) -> str:
     near = endpoint(tunnel.local or source, tunnel.port)
     words = [
         f"{tunnel.name}: {near} -> {endpoint(tunnel.remote, tunnel.peer_port)}",
+        *inside(tunnel.mode, tunnel.link_kind, tunnel.key),
         f"format {tunnel.format}" + ("" if tunnel.inner is Inner.ANY else f" {tunnel.inner}"),
         f"csum {tunnel.csum}",
     ]
@@ -88,6 +117,13 @@ def summary(tunnel: Tunnel, source: str | None = None) -> str:
         words.append(f"sport {range_word(tunnel.source_ports)}")
     words += [f"mtu {tunnel.mtu}", "up" if tunnel.up else "down"]
     return ", ".join(words)
+
+
+def inside(mode: str, link_kind: str, key: int | None) -> list[str]:
+    """What is not usual about what is inside, in words."""
+    words = [f"mode {mode}"] if mode != "ip" else []
+    words += [f"kind {link_kind}"] if link_kind else []
+    return words + ([f"key {key}"] if key is not None else [])
 
 
 def plan_add(world: World, request: AddRequest) -> tuple[Plan, Tunnel]:
@@ -106,6 +142,7 @@ def plan_add(world: World, request: AddRequest) -> tuple[Plan, Tunnel]:
     if request.move_to is not None and not world.same(request.move_to, world.here):
         stands = request.move_to
     state = world.state(world.here)
+    check_tunnel(asked, state.info)
     there = _occupant(world, asked.name, stands)
     if there is not None:
         return _compare(world, request, asked, there, state)

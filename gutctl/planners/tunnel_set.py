@@ -2,8 +2,9 @@
 """``tunnel set``: change what is given, leave the rest.
 
 The kernel zeroes a link's encapsulation while it changes it, and leaves it zeroed
-when it refuses: plain packets would leave. So everything is checked first, and the
-link is down while it is changed.
+when it refuses: plain packets would leave. So everything is checked first, the link
+is down while it is changed, and it does not come up again without an encapsulation.
+Where a change of the tunnel's own profile will do, the link is left alone.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from gutctl.planners.sharing import (
     release,
     release_profile,
 )
+from gutctl.planners.swap import swap_profile
 from gutctl.planners.tunnel_add import check_tunnel, notes_on, summary
 from gutctl.planners.tunnel_del import find_tunnel
 from gutctl.tunnel import Tunnel, kind_of, to_link
@@ -38,8 +40,10 @@ __all__ = ["SetRequest", "plan_set"]
 _SHARING = {"remote", "local", "port", "csum", "format", "sources", "any_source"}
 """Settings that touch the receiving port."""
 _PROFILE = {"source_ports", "csum", "format"}
-_LINK = {"remote", "local", "format", "peer_port", "source_ports", "csum", "ttl", "tos", "profile"}
+_LINK = {"remote", "local", "format", "peer_port", "source_ports", "csum", "ttl", "tos", "pmtudisc", "profile"}
 """Settings that only the kernel's changelink can change."""
+_INSIDE = ("mode", "kind", "inner", "key")
+"""What a link is made with, and keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,9 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
             "run this where that namespace has a name in /run/netns",
         )
     now = seen.tunnel
-    asked = _wanted(now, request.changes)
+    _same_inside(now, request.changes)
+    changes = {name: value for name, value in request.changes.items() if name not in _INSIDE}
+    asked = _wanted(now, changes)
     check_tunnel(asked)
     if kind_of(asked) != now.kind or asked.protocol != now.protocol:
         raise ConflictError(
@@ -71,14 +77,15 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
         )
     kernel = world.kernel(seen.sends)
     state = world.state(seen.sends)
+    check_tunnel(asked, state.info)
     if asked.mtu is None:
         asked = by_route(kernel, asked)
         check_tunnel(asked)
-    if (asked.remote, asked.local) != (now.remote, now.local):
-        one_per_pair(kernel, asked)
-    changed = {key for key in request.changes if getattr(asked, key) != getattr(now, key)}
+    changed = {key for key in changes if getattr(asked, key) != getattr(now, key)}
+    if (asked.remote, asked.local) != (now.remote, now.local) or (changed & _LINK and now.kind == "ip6gretap"):
+        one_per_pair(kernel, asked, changing=True)
     # what is missing is made again when it is said
-    changed |= set(request.changes) & ({"port", "source_ports"} if now.profile_missing else {"port"})
+    changed |= set(changes) & ({"port", "source_ports"} if now.profile_missing else {"port"})
     plan, after = _plan(world, seen, asked, state, changed)
     if plan.steps:
         plan.verdict = Verdict.CHANGED
@@ -86,11 +93,32 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
     return plan, after
 
 
+def _same_inside(now: Tunnel, changes: Mapping[str, Any]) -> None:
+    """Raise ConflictError where another link is asked for than the one that runs."""
+    other = [
+        f"{name} {_word(getattr(now, name))} (asked: {_word(changes[name])})"
+        for name in _INSIDE
+        if name in changes and changes[name] != getattr(now, name)
+    ]
+    if other:
+        raise ConflictError(
+            f"{now.name} has {', '.join(other)}: a running link keeps what it was made with",
+            f"gutctl tunnel del {now.name}, then tunnel add",
+        )
+
+
+def _word(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
 def _wanted(now: Tunnel, changes: Mapping[str, Any]) -> Tunnel:
     asked = replace(now, **changes)
+    if asked.family != now.family:
+        # whatever kind this would be, it is another one
+        asked = replace(asked, link_kind="")
     if "mtu" in changes:
         asked = replace(asked, mtu_fixed=changes["mtu"] is not None)
-    elif not now.mtu_fixed and (asked.remote, asked.format) != (now.remote, now.format):
+    elif not now.mtu_fixed and (asked.remote, asked.overhead) != (now.remote, now.overhead):
         asked = replace(asked, mtu=None)
     if asked.port is None:
         return replace(asked, sources=frozenset(), any_source=False)
@@ -114,6 +142,7 @@ def _plan(world: World, seen: Seen, asked: Tunnel, state: State, changed: set[st
     plan = Plan(f"tunnel {now.name}", Verdict.UNCHANGED)
     acquired, released = Share(asked), Share(now)
     profile, old_profile = ProfileShare(now.profile), ProfileShare(now.profile)
+    swap: ProfileShare | None = None
     if changed & (_SHARING | _PROFILE):
         others = [
             other.tunnel
@@ -126,15 +155,20 @@ def _plan(world: World, seen: Seen, asked: Tunnel, state: State, changed: set[st
             ports += [acquired.port] if acquired.port is not None else []
             released = release(kernel, ports, now, [*others, acquired.tunnel])
         if changed & _PROFILE:
-            profile = profile_for(kernel, state.profiles, asked)
-            heir = replace(asked, profile=profile.number)
-            old_profile = release_profile(kernel, state.profiles, now, [*others, heir])
+            swap = swap_profile(kernel, state.numbered, now, asked, others, state.info)
+            if swap is not None:
+                profile, old_profile = swap, ProfileShare(now.profile)
+                changed = changed - _PROFILE
+            else:
+                profile = profile_for(kernel, state.profiles, asked)
+                heir = replace(asked, profile=profile.number)
+                old_profile = release_profile(kernel, state.profiles, now, [*others, heir])
     after = replace(
         acquired.tunnel,
         profile=profile.number,
         profile_missing=now.profile_missing and not changed & _PROFILE,
     )
-    if profile.steps or profile.number != now.profile:
+    if profile is not swap and (profile.steps or profile.number != now.profile):
         changed = changed | {"profile"}
     plan.steps += [*profile.steps, *acquired.steps]
     plan.steps += _link_steps(world, seen, after, profile, state, changed)
@@ -177,7 +211,7 @@ def _link_steps(
         steps.append(_down(world, seen, kernel))
     if down:
         steps.append(_change(seen, after, profile, state, kernel, before))
-    if new.mtu != before.mtu:
+    if new.mtu != before.mtu and not down:
         steps.append(
             Step(
                 f"set the mtu of {name} to {new.mtu}",
@@ -214,7 +248,13 @@ def _down(world: World, seen: Seen, kernel: Door) -> Step:
 
 
 def _bring_up(kernel: Door, name: str, addresses: tuple[str, ...]) -> None:
-    """Up, and the IPv6 addresses again that going down has taken."""
+    """Up, and the IPv6 addresses again that going down has taken. Never without an encapsulation."""
+    link = kernel.link(name)
+    if link is not None and link.encap_type == 0:
+        raise GutctlError(
+            f"{name} stays down: it has lost its encapsulation, and would send plain packets",
+            f"gutctl tunnel del {name}, then tunnel add",
+        )
     kernel.link_set(name, up=True)
     for cidr in addresses:
         _address_there(kernel, name, cidr)
@@ -255,12 +295,29 @@ def _address_there(kernel: Door, name: str, cidr: str) -> None:
 def _change(seen: Seen, after: Tunnel, profile: ProfileShare, state: State, kernel: Door, before: Link) -> Step:
     def wanted() -> Link:
         link = to_link(replace(after, profile=profile.number), state.info)
-        # the MTU and the alias have steps of their own
-        return replace(link, kind=before.kind, device=before.device, mtu=before.mtu, alias=before.alias)
+        # the alias has a step of its own; the MTU must fit the header at every moment
+        return replace(
+            link,
+            kind=before.kind,
+            device=before.device,
+            ikey=before.ikey,
+            okey=before.okey,
+            iflags=before.iflags,
+            oflags=before.oflags,
+            alias=before.alias,
+        )
+
+    def change() -> None:
+        try:
+            kernel.link_change(wanted())
+        except BaseException:
+            # what it refuses leaves the link without an encapsulation
+            kernel.link_change(before)
+            raise
 
     return Step(
         f"change link {after.name}",
-        lambda: kernel.link_change(wanted()),
+        change,
         lambda: kernel.link_change(before),
         ipwords.link_change(seen.stands, after, wanted()),
     )

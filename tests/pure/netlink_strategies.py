@@ -101,6 +101,8 @@ def tunnels(draw: st.DrawFn) -> Link:
     kind = KINDS[draw(st.sampled_from(sorted(KINDS)))]
     address = addresses(kind.family)
     octet = st.integers(0, 255)
+    key = st.none() | st.integers(0, 2**32 - 1) if kind.has_key else st.none()
+    flags = st.sampled_from([0, 0x8000, 0x1000, 0x9000]) if kind.has_key else st.just(0)
     return Link(
         name="west",
         kind=kind.name,
@@ -114,5 +116,9 @@ def tunnels(draw: st.DrawFn) -> Link:
         ttl=draw(octet),
         tos=draw(octet),
         pmtudisc=draw(st.booleans()) if kind.family == 4 else True,
+        ikey=draw(key),
+        okey=draw(key),
+        iflags=draw(flags),
+        oflags=draw(flags),
         device=draw(st.integers(0, 2**31 - 1)),
     )

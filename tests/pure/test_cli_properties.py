@@ -26,17 +26,25 @@ def options(draw: st.DrawFn, family: int, changing: bool = False) -> list[str]:
         if draw(st.booleans()):
             words.extend([option, draw(st.sampled_from(values))])
 
-    forms = ["gutless", "gue"] if changing else ["gutless", "gue", "fou"]
-    maybe("--format", forms)
-    if "fou" in words and draw(st.booleans()):
-        words += ["--inner", draw(st.sampled_from(["ipv4", "ipv6"]))]
+    if changing:
+        maybe("--format", ["gutless", "gue"])
+    else:
+        maybe("--format", ["gutless", "gue", "fou"])
+        maybe("--mode", ["ip", "gre", "eth"])
+        if "gre" in words or "eth" in words:
+            maybe("--key", ["7", "0.0.0.9"])
+        else:
+            maybe("--inner", ["ipv4", "ipv6"])
+            maybe("--link-kind", ["ipip", "sit"] if family == 4 else ["ip6tnl"])
     maybe("--local", [LOCAL[family]])
     maybe("--peer-port", ["6080", "9999"])
     maybe("--sport", ["auto", "6080", "50000-50100", "49152-65535"])
-    maybe("--csum", ["full", "zero"])
+    maybe("--csum", ["full", "zero", "remote", "remote-draft"])
     maybe("--mtu", ["1300", "1400", "auto"])
     maybe("--ttl", ["inherit", "64", "9"])
     maybe("--tos", ["inherit", "0", "0x20"])
+    if family == 4 and draw(st.integers(0, 3)) == 0:
+        words += ["--no-pmtudisc", "--ttl", "inherit"]
     for cidr in draw(st.lists(st.sampled_from(["10.9.0.1/30", "fd09::1/64", "10.8.0.1/24"]), unique=True)):
         words += ["--address", cidr]
     receive = draw(st.sampled_from(["default", "from", "any", "none"]))

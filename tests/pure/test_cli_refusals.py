@@ -39,8 +39,19 @@ USAGE = [
     ("tunnel add west --remote 198.51.100.7 --from 10.0.0.0/8 --any-source", "everybody or these", None),
     ("tunnel add west --remote 198.51.100.7 --no-port --port 7", "opens no port", None),
     ("tunnel add west --remote 198.51.100.7 --no-port --any-source", "opens no port", None),
-    ("tunnel add west --remote 198.51.100.7 --mode gre", "not there yet", "mode ip"),
-    ("tunnel add west --remote 198.51.100.7 --inner ipv4", "--inner is for format fou", None),
+    ("tunnel add west --remote 198.51.100.7 --mode gre --inner ipv4", "GRE says what is inside", "leave --inner out"),
+    ("tunnel add west --remote 198.51.100.7 --key 7", "no GRE header to put it into", "--mode gre or --mode eth"),
+    ("tunnel add west --remote 198.51.100.7 --mode gre --key 4294967296", "a number from 0", "A.B.C.D"),
+    ("tunnel add west --remote 198.51.100.7 --mode gre --key 1.2.3", "a number from 0", "A.B.C.D"),
+    ("tunnel add west --remote 2001:db8::7 --mode gre --key 0", "takes key 0 for none", "another number"),
+    ("tunnel add west --remote 198.51.100.7 --mode gre --link-kind sit", "link of mode ip, and mode gre", "--link-kind gre"),
+    ("tunnel add west --remote 198.51.100.7 --link-kind ip6gretap", "sends IPv6 packets", "--link-kind gretap"),
+    ("tunnel add west --remote 2001:db8::7 --link-kind ipip", "sends IPv4 packets", "--link-kind ip6tnl"),
+    ("tunnel add west --remote 198.51.100.7 --link-kind ipip --inner ipv6", "carries no IPv6", "--link-kind sit"),
+    ("tunnel add west --remote 198.51.100.7 --csum remote --format fou", "FOU has no header", "--format gue"),
+    ("tunnel add west --remote 198.51.100.7 --csum remote-draft", "the GUE draft's form", "--csum remote or --format gue"),
+    ("tunnel add west --remote 198.51.100.7 --no-pmtudisc", "on a sit link with a TTL of its own", "--ttl inherit, or --mode gre"),
+    ("tunnel add west --remote 2001:db8::7 --no-pmtudisc", "IPv6 has no DF", "leave it out"),
     ("tunnel add west --remote 198.51.100.7 --format fou --inner any", "does not say what is inside", "--inner ipv4"),
     ("tunnel add west --remote 198.51.100.7 --mtu 1000", "less than 1280", "1280"),
     ("tunnel add west --remote 198.51.100.7 --mtu 65535", "more than", None),
@@ -122,6 +133,20 @@ def not_permitted(machine: Machine) -> None:
     machine.failure = lambda: NotPermittedError("port 6080: not permitted", "run as root")
 
 
+def keyed(machine: Machine) -> None:
+    must(machine, "tunnel add west --remote 198.51.100.7 --mode gre --key 7")
+
+
+def two_gre(machine: Machine) -> None:
+    must(machine, "tunnel add west --remote 2001:db8::7 --mode eth")
+    must(machine, "tunnel add east --remote 2001:db8::7 --mode gre")
+
+
+def old_module(machine: Machine) -> None:
+    machine.features = frozenset({"ipv6"})
+
+
+
 ADD = "tunnel add west --remote 198.51.100.7"
 STATES: list[tuple[Callable[[Machine], None], str, int, str, str]] = [
     (taken, ADD, 3, "the name west is taken by a device of kind dummy", "another name"),
@@ -131,6 +156,27 @@ STATES: list[tuple[Callable[[Machine], None], str, int, str, str]] = [
     (unrouted, ADD, 5, "no route to 198.51.100.7", "--mtu"),
     (unloaded, ADD, 7, "no gutless", "modprobe gutless"),
     (unloaded, "stats", 7, "no gutless", "modprobe gutless"),
+    (
+        fou_port,
+        "tunnel add west --remote 198.51.100.7 --mode gre --format fou",
+        3,
+        "port 6080/udp is there and accepts fou:4 (needed: fou:47)",
+        "another --port",
+    ),
+    (gue_port, f"{ADD} --mode eth", 3, "accepts gue0 (needed: gutless)", "gutctl port set 6080 --accept gue0,gutless"),
+    (gue_port, f"{ADD} --csum remote", 3, "needed: bare,gutless", "--accept gue0,bare,gutless"),
+    (keyed, "tunnel add east --remote 198.51.100.7 --mode gre --key 7", 3, "west is a gre link", "another --local, --key or"),
+    (keyed, "tunnel add west --remote 198.51.100.7 --mode gre --key 8", 3, "key 7 (asked: 8)", "tunnel del west"),
+    (keyed, "tunnel add west --remote 198.51.100.7 --mode gre", 3, "key 7 (asked: none)", "tunnel del west"),
+    (keyed, ADD, 3, "mode gre (asked: ip), key 7 (asked: none)", "tunnel del west"),
+    (tunnel, f"{ADD} --link-kind ipip --inner any --sport 50000-50001", 3, "link kind sit (asked: ipip)", "tunnel del west"),
+    (keyed, "tunnel set west --key 8", 3, "west has key 7 (asked: 8)", "tunnel del west, then tunnel add"),
+    (keyed, "tunnel set west --mode ip", 3, "west has mode gre (asked: ip)", "tunnel del west, then tunnel add"),
+    (keyed, "tunnel set west --link-kind gretap", 3, "west has kind gre (asked: gretap)", "tunnel add"),
+    (tunnel, "tunnel set west --inner ipv6 --mode gre", 3, "mode ip (asked: gre), inner any (asked: ipv6)", ""),
+    (keyed, "tunnel set west --csum remote-draft", 2, "the GUE draft's form", "--format gue"),
+    (old_module, f"{ADD} --csum remote", 7, "knows no --csum remote", "newer module"),
+    (two_gre, "tunnel set west --ttl 9", 3, "east is a ip6gre link with the same ends", "or delete east"),
     (fou_port, ADD, 3, "port 6080/udp is there and accepts fou:4 (needed: bare)", "another --port"),
     (gue_port, ADD, 3, "accepts gue0 (needed: bare)", "gutctl port set 6080 --accept gue0,bare"),
     (

@@ -41,6 +41,9 @@ def test_overhead(args: tuple[Any, ...], octets: int) -> None:
 def test_overhead_of_what_is_rare() -> None:
     assert encap.overhead("gutless", 4, "sit", check=True) == 32
     assert encap.overhead("gue", 6, "ip6tnl", encap_limit=True) == 60
+    assert encap.overhead("gue", 6, "ip6gretap", key=True) == 74
+    assert encap.tunnel_mtu(1500, "fou", 4, "gre", key=True) == encap.path_mtu(1464, "fou", 4, "gre", key=True) - 36
+    assert encap.max_inner("fou", 4, "gre") - encap.max_inner("fou", 4, "gre", key=True) == 4
 
 
 @given(st.integers(0, 31))
@@ -93,6 +96,7 @@ def test_largest_inner_packet_fills_a_length_field(form: str, kind: str) -> None
         lambda: encap.overhead("fou", 4, "sit", 1),
         lambda: encap.overhead("fou", 4, "sit", check=True),
         lambda: encap.overhead("gue", 4, "sit", encap_limit=True),
+        lambda: encap.overhead("gue", 4, "sit", key=True),
         lambda: encap.tunnel_mtu(32, "gue", 4),
         lambda: encap.tunnel_mtu(-1, "gue", 4),
         lambda: encap.path_mtu(0, "gue", 4),

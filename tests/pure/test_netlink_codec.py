@@ -220,6 +220,8 @@ def test_a_key_that_is_none(key: PortKey, words: str) -> None:
         ("sit", None, V4, {"ttl": 256}, "TTL 256"),
         ("sit", None, V4, {"encap_dport": 65536}, "65536"),
         ("gre", None, V4, {"protocol": 4}, "cannot be restricted"),
+        ("gre", None, V4, {"ikey": 2**32}, "GRE key"),
+        ("sit", None, V4, {"okey": 0}, "has no key"),
     ],
 )
 def test_a_link_that_is_none(

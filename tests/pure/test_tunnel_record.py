@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from gutctl.alias import ALIAS_MAX, Alias
 from gutctl.errors import UsageError
+from gutctl.kinds import usual_kind
 from gutctl.model import DEFAULT_SOURCE_PORTS, Csum, Format, Link, Origin, Port, PortKey, Profile
-from gutctl.tunnel import Inner, Tunnel, from_link, to_link
+from gutctl.tunnel import PROTOCOL, Inner, Tunnel, from_link, to_link
 
 NETWORKS: st.SearchStrategy[IPv4Network | IPv6Network] = st.one_of(
     st.builds(lambda a, n: ip_network((a, n), strict=False), st.ip_addresses(v=4), st.integers(0, 32)),
@@ -62,6 +63,13 @@ def tunnels(draw: st.DrawFn) -> Tunnel:
     remote = ip_address("198.51.100.7" if family == 4 else "2001:db8::7")
     local = ip_address("203.0.113.5" if family == 4 else "2001:db8::5")
     form = draw(st.sampled_from(list(Format)))
+    mode = draw(st.sampled_from(["ip", "gre", "eth"]))
+    csums = {Format.FOU: [Csum.FULL, Csum.ZERO], Format.GUTLESS: [Csum.FULL, Csum.ZERO, Csum.REMOTE]}
+    inner = Inner.ANY
+    if mode == "ip":
+        inner = draw(st.sampled_from([Inner.IPV4, Inner.IPV6] if form is Format.FOU else list(Inner)))
+    kinds = {("ip", 4): ["ipip", "sit"] if inner is not Inner.IPV6 else ["sit"]}.get((mode, family), [""])
+    kind = draw(st.sampled_from(kinds))
     low = draw(PORTS)
     sport = draw(st.sampled_from([DEFAULT_SOURCE_PORTS, (low, low), (low, 65535)]))
     return Tunnel(
@@ -69,11 +77,15 @@ def tunnels(draw: st.DrawFn) -> Tunnel:
         remote,
         draw(st.sampled_from([None, local])),
         format=form,
-        inner=draw(st.sampled_from([Inner.IPV4, Inner.IPV6])) if form is Format.FOU else Inner.ANY,
+        mode=mode,
+        link_kind="" if kind and kind == usual_kind(mode, family, PROTOCOL[inner]) else kind,
+        key=draw(st.none() | st.integers(family == 6, 2**32 - 1)) if mode != "ip" else None,
+        inner=inner,
         port=draw(st.none() | PORTS),
         peer_port=draw(PORTS),
         source_ports=sport,
-        csum=draw(st.sampled_from([Csum.FULL, Csum.ZERO])),
+        csum=draw(st.sampled_from(csums.get(form, list(Csum)))),
+        pmtudisc=draw(st.booleans()) if family == 4 else True,
         mtu=draw(st.integers(1280, 9000)),
         mtu_fixed=draw(st.booleans()),
         ttl=draw(st.integers(0, 255)),
@@ -101,9 +113,12 @@ def test_link_and_back(tunnel: Tunnel) -> None:
 def test_number_and_checksum_have_their_bits(tunnel: Tunnel) -> None:
     link = to_link(replace(tunnel, profile=255))
     bit = 1 if tunnel.family == 4 else 2
-    assert link.encap_flags == 255 << 3 | (bit if tunnel.csum is Csum.FULL else 0)
+    assert link.encap_flags == 255 << 3 | (0 if tunnel.csum is Csum.ZERO else bit)
     assert link.encap_flags < 1 << 16
-    assert link.encap_type == (5 if tunnel.format is Format.GUE else 4)
+    beyond_ip = tunnel.mode != "ip" or tunnel.csum is Csum.REMOTE
+    header = {Format.FOU: False, Format.GUE: True, Format.GUTLESS: beyond_ip}[tunnel.format]
+    assert link.encap_type == (5 if header else 4)
+    assert (tunnel.wanted_profile() is None) <= (not header or tunnel.format is Format.GUE)
 
 
 def link(**given: object) -> Link:

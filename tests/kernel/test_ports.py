@@ -134,6 +134,9 @@ REFUSED: dict[str, Refusal] = {
     "inner too long": add(key(7) + attr(n("A_PORT_INNER"), b"\x04" * 257), ERANGE, "Attribute failed policy validation", "A_PORT_INNER"),
     "origin": add(key(7) + u8("A_PORT_ORIGIN", 2), EINVAL, "unknown origin", "A_PORT_ORIGIN"),
     "any-source 2": add(key(7) + u8("A_PORT_ANY_SOURCE", 2), ERANGE, "integer out of range", "A_PORT_ANY_SOURCE"),
+    "remcsum-nopartial 2": add(
+        key(7) + u8("A_PORT_REMCSUM_NOPARTIAL", 2), ERANGE, "integer out of range", "A_PORT_REMCSUM_NOPARTIAL"
+    ),
     "zero-csum6 2": add(key(7) + u8("A_PORT_ZERO_CSUM6", 2), ERANGE, "integer out of range", "A_PORT_ZERO_CSUM6"),
     # sources
     "source of the other family": add(key(7) + source("2001:db8::/32"), *OF_FAMILY),
@@ -166,7 +169,7 @@ REFUSED: dict[str, Refusal] = {
     "add: stats": add(key(7) + nest("A_PORT_STATS"), EINVAL, "Unsupported attribute", "A_PORT_STATS"),
     "add: attribute 0": add(key(7) + attr(0, b""), EINVAL, "Unknown attribute type", 0),
     "add: unknown": add(key(7) + attr(0x3FF, bytes(4)), EINVAL, "Unknown attribute type", 0x3FF),
-    "add: unknown far": add(key(7) + attr(n("A_PORT_STATS") + 1), EINVAL, "Unknown attribute type", n("A_PORT_STATS") + 1),
+    "add: unknown far": add(key(7) + attr(n("A_PORT_REMCSUM_NOPARTIAL") + 1), EINVAL, "Unknown attribute type", n("A_PORT_REMCSUM_NOPARTIAL") + 1),
     "set: stats": change(nest("A_PORT_STATS"), EINVAL, "Unsupported attribute", "A_PORT_STATS"),
     "set: flags unknown": change(u32("A_PORT_FLAGS", 2), EINVAL, "reserved bit set", "A_PORT_FLAGS"),
     "del: settings": Refusal("PORT_DEL", key(6080) + u8("A_PORT_ANY_SOURCE", 1), EINVAL, "Unsupported attribute", "A_PORT_ANY_SOURCE"),

@@ -26,6 +26,9 @@ def sport(low: int | None, high: int | None) -> bytes:
     return (b"" if low is None else u16("A_PROFILE_SPORT_MIN", low)) + (b"" if high is None else u16("A_PROFILE_SPORT_MAX", high))
 
 
+REMOTE = u8("A_PROFILE_CSUM", 3)
+
+
 @pytest.fixture(scope="module")
 def netlink(module_net: Net, gutless: None) -> Iterator[RawNetlink]:
     """With two profiles that refused requests must leave as they are."""
@@ -50,7 +53,10 @@ CSUM = (EINVAL, "unknown checksum mode", "A_PROFILE_CSUM")
 ORIGIN = (EINVAL, "unknown origin", "A_PROFILE_ORIGIN")
 ZERO = (EINVAL, "source port 0 is no port")
 BACKWARDS = (EINVAL, "the source port range ends before it begins")
-TOO_BIG = (EINVAL, "a profile without options has a number up to 255", "A_PROFILE_NUMBER")
+UNFIT = (EINVAL, "a profile's number is 1 to 255, and 256 more for each 4 octets of its options", "A_PROFILE_NUMBER")
+STAYS = (EINVAL, "the header's length is part of the profile's number and stays")
+FOU_REMOTE = (EINVAL, "FOU has no header to say that a checksum is left to the receiver")
+DRAFT = (EINVAL, "the draft's remote checksum is one of format GUE")
 NONE = (ENOENT, "no such profile", "A_PROFILE_NUMBER")
 LENGTH = (EINVAL, "invalid attribute length")
 
@@ -61,16 +67,25 @@ REFUSED: dict[str, Refusal] = {
     "format 4": add(u8("A_PROFILE_FORMAT", 4), *FORMAT),
     "format 255": add(u8("A_PROFILE_FORMAT", 255), *FORMAT),
     "csum 0": add(GUTLESS + u8("A_PROFILE_CSUM", 0), *CSUM),
-    "csum 3": add(GUTLESS + u8("A_PROFILE_CSUM", 3), *CSUM),
+    "csum 5": add(GUTLESS + u8("A_PROFILE_CSUM", 5), *CSUM),
     "origin 2": add(GUTLESS + u8("A_PROFILE_ORIGIN", 2), *ORIGIN),
     "sport 0": add(GUTLESS + sport(0, 0), *ZERO, "A_PROFILE_SPORT_MIN"),
     "sport from 0": add(GUTLESS + sport(0, 5), *ZERO, "A_PROFILE_SPORT_MIN"),
     "sport backwards": add(GUTLESS + sport(5001, 5000), *BACKWARDS, "A_PROFILE_SPORT_MIN"),
     "sport to 0": add(GUTLESS + sport(5, 0), *BACKWARDS, "A_PROFILE_SPORT_MIN"),
     "sport max below the default min": add(GUTLESS + sport(None, 49151), *BACKWARDS, "A_PROFILE_SPORT_MAX"),
-    "number 256": add(number(256) + GUTLESS, *TOO_BIG),
-    "number 8191": add(number(8191) + GUTLESS, *TOO_BIG),
-    "number 65535": add(number(65535) + GUTLESS, *TOO_BIG),
+    "number 256": add(number(256) + GUTLESS, *UNFIT),
+    "number 257": add(number(257) + GUTLESS, *UNFIT),
+    "number 8191": add(number(8191) + GUTLESS, *UNFIT),
+    "number 65535": add(number(65535) + GUTLESS, *UNFIT),
+    "remote, no words": add(number(7) + GUTLESS + REMOTE, *UNFIT),
+    "remote, 1 word": add(number(263) + GUTLESS + REMOTE, *UNFIT),
+    "remote, index 0": add(number(512) + GUTLESS + REMOTE, *UNFIT),
+    "remote, 3 words": add(number(775) + GUTLESS + REMOTE, *UNFIT),
+    "draft, 2 words": add(number(519) + u8("A_PROFILE_FORMAT", 2) + u8("A_PROFILE_CSUM", 4), *UNFIT),
+    "fou, remote": add(u8("A_PROFILE_FORMAT", 1) + REMOTE, *FOU_REMOTE, "A_PROFILE_CSUM"),
+    "fou, by the draft": add(u8("A_PROFILE_FORMAT", 1) + u8("A_PROFILE_CSUM", 4), *DRAFT, "A_PROFILE_CSUM"),
+    "gutless, by the draft": add(GUTLESS + u8("A_PROFILE_CSUM", 4), *DRAFT, "A_PROFILE_CSUM"),
     "same": add(number(1) + GUTLESS, EEXIST, "this profile is there already", "A_PROFILE_NUMBER"),
     "same, the last": add(number(255) + GUTLESS, EEXIST, "this profile is there already", "A_PROFILE_NUMBER"),
     "set absent": Refusal("PROFILE_SET", number(2) + GUTLESS, *NONE),
@@ -78,7 +93,10 @@ REFUSED: dict[str, Refusal] = {
     "set 256": Refusal("PROFILE_SET", number(256) + GUTLESS, *NONE),
     "set no number": Refusal("PROFILE_SET", GUTLESS, *MISSING),
     "set format 4": change(u8("A_PROFILE_FORMAT", 4), *FORMAT),
-    "set csum 3": change(u8("A_PROFILE_CSUM", 3), *CSUM),
+    "set csum 5": change(u8("A_PROFILE_CSUM", 5), *CSUM),
+    "set remote": change(REMOTE, *STAYS, "A_PROFILE_CSUM"),
+    "set remote and fou": change(u8("A_PROFILE_FORMAT", 1) + REMOTE, *FOU_REMOTE, "A_PROFILE_CSUM"),
+    "set gue by the draft": change(u8("A_PROFILE_FORMAT", 2) + u8("A_PROFILE_CSUM", 4), *STAYS, "A_PROFILE_CSUM"),
     "set good, then origin": change(u8("A_PROFILE_FORMAT", 2) + u8("A_PROFILE_CSUM", 2) + u8("A_PROFILE_ORIGIN", 2), *ORIGIN),
     "set min above max": change(sport(5001, None), *BACKWARDS, "A_PROFILE_SPORT_MIN"),
     "set max below min": change(sport(None, 3999), *BACKWARDS, "A_PROFILE_SPORT_MAX"),
@@ -127,7 +145,7 @@ def test_round_trip(fresh: RawNetlink) -> None:
     assert told(fresh, 1) == default
     stats = dict(split(fresh.do("PROFILE_GET", number(1))[0].first("A_PROFILE_STATS") or b""))
     stats.pop(n("A_TX_PAD"), None)
-    assert set(stats) == set(range(n("A_TX_PACKETS"), n("A_TX_DROP_NO_MEMORY") + 1))
+    assert set(stats) == set(range(n("A_TX_PACKETS"), n("A_TX_ICMP_ERRORS") + 1))
     assert set(stats.values()) == {bytes(8)}
     changes = {"FORMAT": 2, "CSUM": 2, "SPORT_MIN": 1, "SPORT_MAX": 65534, "ORIGIN": 1}
     for name, value in changes.items():
@@ -138,6 +156,22 @@ def test_round_trip(fresh: RawNetlink) -> None:
     fresh.do("PROFILE_ADD", number(200), u8("A_PROFILE_FORMAT", 1), sport(7, 7), u8("A_PROFILE_CSUM", 2), u8("A_PROFILE_ORIGIN", 1))
     assert told(fresh, 200) == {"NUMBER": 200, "FORMAT": 1, "CSUM": 2, "SPORT_MIN": 7, "SPORT_MAX": 7, "ORIGIN": 1}
     assert told(fresh, 1) == default
+
+
+def test_the_number_tells_the_header(fresh: RawNetlink) -> None:
+    """Index in the lower 8 bits, words of options above; formats may change within one length."""
+    gue = u8("A_PROFILE_FORMAT", 2)
+    fresh.do("PROFILE_ADD", number(1), GUTLESS)
+    fresh.do("PROFILE_ADD", gue, REMOTE)
+    fresh.do("PROFILE_ADD", gue, REMOTE)
+    fresh.do("PROFILE_ADD", gue, u8("A_PROFILE_CSUM", 4))
+    fresh.do("PROFILE_ADD", number(512 + 255), GUTLESS, REMOTE)
+    numbers = [m.first("A_PROFILE_NUMBER") for m in fresh.dump("PROFILE_GET")]
+    assert numbers == [struct.pack("=H", value) for value in (1, 257, 513, 514, 767)]
+    fresh.do("PROFILE_SET", number(513), GUTLESS)
+    assert told(fresh, 513)["FORMAT"] == 3 and told(fresh, 513)["CSUM"] == 3
+    for value in (1, 257, 513, 514, 767):
+        fresh.do("PROFILE_DEL", number(value))
 
 
 def test_all_255_numbers(fresh: RawNetlink) -> None:

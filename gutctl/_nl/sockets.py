@@ -70,8 +70,12 @@ def _body(table: AttrSet, prefix: str) -> dict[str, Any]:
     return body
 
 
+def _undecoded(message: Message, offset: int) -> None:
+    """In place of pyroute2's decoder of attributes, which ``plain`` would only repeat."""
+
+
 def _top(table: AttrSet, family_header: int) -> dict[str, Any]:
-    return {**_body(table, "nest"), "table": table, "table_offset": family_header}
+    return {**_body(table, "nest"), "table": table, "table_offset": family_header, "decode_nlas": _undecoded}
 
 
 def genl_class(table: AttrSet) -> type[Any]:

@@ -78,7 +78,7 @@ def test_cases(bench: Bench, target: Target, sent: None, group: str) -> None:
 def test_near_misses(bench: Bench, target: Target, sent: None) -> None:
     """Headers right or nearly so, by chance (of a fixed seed): the verdict of gutctl.encap is the kernel's."""
     rng = random.Random(SEED)
-    payloads = []
+    payloads: list[bytes] = []
     while len(payloads) < 250:
         flags = rng.choice((0, 0x0200, 0x0001, 0x0001, 0x0201, 1 << rng.randrange(16), rng.randrange(0x10000)))
         body = b""

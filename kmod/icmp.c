@@ -177,6 +177,35 @@ static bool gl_quote_udp(const struct sk_buff *skb, unsigned int off,
 	return true;
 }
 
+static bool gl_quote_read4(struct gl_quote *q, const struct sk_buff *skb)
+{
+	const struct iphdr *iph = (const struct iphdr *)skb->data;
+
+	*q = (struct gl_quote) {
+		.net = dev_net(skb->dev),
+		.family = AF_INET,
+		.local.s6_addr32[0] = iph->saddr,
+		.remote.s6_addr32[0] = iph->daddr,
+	};
+	return iph->protocol == IPPROTO_UDP &&
+	       gl_quote_udp(skb, iph->ihl * 4, q);
+}
+
+/* Our links put no extension header in front of UDP. */
+static bool gl_quote_read6(struct gl_quote *q, const struct sk_buff *skb)
+{
+	const struct ipv6hdr *ip6h = (const struct ipv6hdr *)skb->data;
+
+	*q = (struct gl_quote) {
+		.net = dev_net(skb->dev),
+		.family = AF_INET6,
+		.local = ip6h->saddr,
+		.remote = ip6h->daddr,
+	};
+	return ip6h->nexthdr == IPPROTO_UDP &&
+	       gl_quote_udp(skb, sizeof(*ip6h), q);
+}
+
 /**
  * gl_icmp_err4 - an ICMP error that quotes UDP over IPv4
  * @skb: at the quoted IP header, the ICMP header in front of it
@@ -186,20 +215,13 @@ static bool gl_quote_udp(const struct sk_buff *skb, unsigned int off,
  */
 int gl_icmp_err4(struct sk_buff *skb, u32 info)
 {
-	const struct iphdr *iph = (const struct iphdr *)skb->data;
-	struct gl_quote q = {
-		.net = dev_net(skb->dev),
-		.family = AF_INET,
-		.local.s6_addr32[0] = iph->saddr,
-		.remote.s6_addr32[0] = iph->daddr,
-	};
 	const struct net_protocol *handler;
 	const struct gl_profile *profile;
 	struct sk_buff *copy;
+	struct gl_quote q;
 	int err;
 
-	if (iph->protocol != IPPROTO_UDP ||
-	    !gl_quote_udp(skb, iph->ihl * 4, &q))
+	if (!gl_quote_read4(&q, skb))
 		return -ENOENT;
 	profile = gl_quote_find(&q, skb);
 	if (!profile)
@@ -211,7 +233,7 @@ int gl_icmp_err4(struct sk_buff *skb, u32 info)
 	if (!copy)
 		return -ENOENT;
 	ip_hdr(copy)->protocol = q.proto;
-	ip_hdr(copy)->tot_len = htons(ntohs(iph->tot_len) - q.cut);
+	ip_hdr(copy)->tot_len = htons(ntohs(ip_hdr(copy)->tot_len) - q.cut);
 
 	err = handler->err_handler(copy, info);
 	consume_skb(copy);
@@ -235,21 +257,13 @@ int gl_icmp_err4(struct sk_buff *skb, u32 info)
 int gl_icmp_err6(struct sk_buff *skb, struct inet6_skb_parm *opt, u8 type,
 		 u8 code, int offset, __be32 info)
 {
-	const struct ipv6hdr *ip6h = (const struct ipv6hdr *)skb->data;
-	struct gl_quote q = {
-		.net = dev_net(skb->dev),
-		.family = AF_INET6,
-		.local = ip6h->saddr,
-		.remote = ip6h->daddr,
-	};
 	const struct inet6_protocol *handler;
 	const struct gl_profile *profile;
 	struct sk_buff *copy;
+	struct gl_quote q;
 	int err;
 
-	/* our links put no extension header in front of UDP */
-	if (ip6h->nexthdr != IPPROTO_UDP || offset != sizeof(*ip6h) ||
-	    !gl_quote_udp(skb, offset, &q))
+	if (offset != sizeof(struct ipv6hdr) || !gl_quote_read6(&q, skb))
 		return -ENOENT;
 	profile = gl_quote_find(&q, skb);
 	if (!profile)
@@ -261,7 +275,8 @@ int gl_icmp_err6(struct sk_buff *skb, struct inet6_skb_parm *opt, u8 type,
 	if (!copy)
 		return -ENOENT;
 	ipv6_hdr(copy)->nexthdr = q.proto;
-	ipv6_hdr(copy)->payload_len = htons(ntohs(ip6h->payload_len) - q.cut);
+	ipv6_hdr(copy)->payload_len =
+		htons(ntohs(ipv6_hdr(copy)->payload_len) - q.cut);
 
 	err = handler->err_handler(copy, opt, type, code, offset, info);
 	consume_skb(copy);
@@ -271,11 +286,52 @@ int gl_icmp_err6(struct sk_buff *skb, struct inet6_skb_parm *opt, u8 type,
 }
 #endif
 
-/*
- * The socket that UDP finds is a port's, which has sent nothing: the links have.
- * Without this UDP would keep the error where a link sends from its port.
+/**
+ * gl_icmp_lookup - is the packet quoted in an ICMP error ours?
+ * @sk: the port's socket, which has the quoted source or destination port
+ * @skb: at the quoted IP header, its transport header is UDP's
+ *
+ * Asked before any encapsulation is: in-tree fou claims what it takes for GUE.
+ *
+ * Return: 0 where it is, and gl_icmp_rcv() is next.
  */
 int gl_icmp_lookup(struct sock *sk, struct sk_buff *skb)
 {
-	return -ENOENT;
+	struct gl_quote q;
+	bool udp;
+
+	udp = sk->sk_family == AF_INET ? gl_quote_read4(&q, skb) :
+					 gl_quote_read6(&q, skb);
+	return udp && gl_quote_find(&q, skb) ? 0 : -ENOENT;
+}
+
+/*
+ * gl_icmp_rcv - receive an ICMP error about a packet of ours
+ * @sk: the port's socket
+ * @skb: at the quoted IP header, its transport header is ICMP's
+ */
+#ifdef GL_HAVE_ENCAP_ERR_INFO
+void gl_icmp_rcv(struct sock *sk, struct sk_buff *skb, int err, __be16 port,
+		 u32 data, u8 *payload)
+#else
+void gl_icmp_rcv(struct sock *sk, struct sk_buff *skb, unsigned int offset)
+#endif
+{
+	if (sk->sk_family == AF_INET) {
+		const struct icmphdr *icmp = icmp_hdr(skb);
+		u32 info = 0;
+
+		if (icmp->type == ICMP_DEST_UNREACH &&
+		    icmp->code == ICMP_FRAG_NEEDED)
+			info = ntohs(icmp->un.frag.mtu);
+		gl_icmp_err4(skb, info);
+#if IS_ENABLED(CONFIG_IPV6)
+	} else {
+		const struct icmp6hdr *icmp6 = icmp6_hdr(skb);
+
+		gl_icmp_err6(skb, IP6CB(skb), icmp6->icmp6_type,
+			     icmp6->icmp6_code, sizeof(struct ipv6hdr),
+			     icmp6->icmp6_mtu);
+#endif
+	}
 }

@@ -289,6 +289,7 @@ int gl_port_open(struct net *net, struct gl_port *port)
 		.encap_type = 1,
 		.encap_rcv = gl_rcv,
 		.encap_err_lookup = gl_icmp_lookup,
+		.encap_err_rcv = gl_icmp_rcv,
 		.gro_receive = gl_gro_receive,
 		.gro_complete = gl_gro_complete,
 	};

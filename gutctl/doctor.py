@@ -24,7 +24,7 @@ from gutctl.world import State, World
 
 __all__ = ["Finding", "Level", "Machine", "examine", "status"]
 
-NEEDED = ("udp_tunnel", "ip6_udp_tunnel", "ip_tunnel", "ip6_tunnel", "sit", "ipip")
+NEEDED = ("udp_tunnel", "ip6_udp_tunnel", "ip_tunnel", "ip6_tunnel", "sit", "ipip", "ip_gre", "ip6_gre")
 """Modules behind the links that tunnels use."""
 SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 

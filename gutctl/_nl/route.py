@@ -212,7 +212,17 @@ class Route:
         )
 
     def address_add(self, name: str, cidr: str) -> None:
-        self._address(_NEWADDR, _CREATE, name, cidr)
+        try:
+            self._address(_NEWADDR, _CREATE, name, cidr)
+        except GutctlError as error:
+            # EACCES is what the kernel says then; who may not at all is told EPERM
+            if error.errno != errno.EACCES or ":" not in cidr:
+                raise
+            off = GutctlError(
+                f"address {cidr} of {name}: IPv6 is off on that device", f"sysctl net.ipv6.conf.{name}.disable_ipv6=0"
+            )
+            off.errno = error.errno
+            raise off from None
 
     def address_del(self, name: str, cidr: str) -> None:
         self._address(_DELADDR, 0, name, cidr)

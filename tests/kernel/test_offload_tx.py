@@ -27,7 +27,7 @@ from net import Net
 from traffic import assert_tcp
 from vnet import SEQUENCE, put, single, tcp_super
 
-from gutctl.encap import transport_checksum_ok
+from gutctl.encap import pseudo_sum, remote_finish, remote_of, transport_checksum_ok
 from gutctl.model import Csum, Format
 
 MTU = 1500
@@ -54,7 +54,8 @@ class Case:
     @property
     def unused(self) -> int:
         """Octets of the MTU that stay free: room for a header that a bare packet goes without."""
-        return 4 if self.format is Format.GUTLESS and self.encap == HEADER and self.kind is None else 0
+        bare = self.format is Format.GUTLESS and self.encap == HEADER and self.kind is None
+        return 4 if bare and not self.csum.remote else 0
 
     @property
     def port(self) -> int:
@@ -66,8 +67,12 @@ CASES = [
     for format, encap in ((Format.FOU, BARE), (Format.GUE, HEADER), (Format.GUTLESS, BARE))
     for outer in (4, 6)
     for inner in (4, 6)
-    for csum in Csum
+    for csum in (Csum.FULL, Csum.ZERO)
     if csum is Csum.FULL or inner == outer
+] + [
+    Case(format, HEADER, outer, inner, csum)
+    for format, csum in ((Format.GUE, Csum.REMOTE), (Format.GUE, Csum.REMOTE_DRAFT), (Format.GUTLESS, Csum.REMOTE))
+    for outer, inner in ((4, 4), (6, 6), (4, 6) if csum is Csum.REMOTE else (6, 4))
 ] + [
     Case(Format.GUTLESS, HEADER, 4, 4, Csum.FULL),
     Case(Format.GUTLESS, HEADER, 6, 6, Csum.ZERO),
@@ -75,7 +80,7 @@ CASES = [
     Case(format, HEADER, outer, inner, csum, kind)
     for format in (Format.GUE, Format.GUTLESS)
     for outer, kind in ((4, "gre"), (6, "ip6gre"))
-    for inner, csum in ((4, Csum.FULL), (6, Csum.ZERO))
+    for inner, csum in ((4, Csum.FULL), (6, Csum.ZERO), (4, Csum.REMOTE))
 ]
 
 
@@ -104,17 +109,33 @@ def tunnels(a: End, b: End, case: Case) -> tuple[int, int]:
 
 
 def inner_of(packet: Outer, case: Case) -> Ip:
-    """The inner packet, behind GRE where there is GRE."""
-    if case.kind is None:
-        return packet.inner(fou=PROTOCOL[case.inner] if case.format is Format.FOU else None)
-    decoded = packet.decode()
-    assert decoded.protocol == 47 and decoded.payload[:2] == b"\0\0"
-    ip = parse_ip(decoded.payload[4:])
-    assert ip.octets == len(decoded.payload) - 4
+    """The inner packet, behind GRE where there is GRE; what was left to the receiver is put in."""
+    decoded = packet.decode(fou=PROTOCOL[case.inner] if case.format is Format.FOU else None)
+    payload = decoded.payload
+    left = remote_of(decoded.header)
+    if left:
+        assert case.csum.remote
+        payload = remote_finish(payload, left)
+    if case.kind is not None:
+        assert decoded.protocol == 47 and payload[:2] == b"\0\0"
+        payload = payload[4:]
+    ip = parse_ip(payload)
+    assert ip.octets == len(payload) and (case.kind or decoded.protocol == PROTOCOL[ip.version])
+    if left:
+        # it was the checksum of TCP or UDP, and the sum of its pseudo-header stood there
+        start = len(decoded.payload) - len(ip.payload)
+        assert (left.start, left.offset) == (start, start + {TCP: 16, UDP: 6}[ip.protocol])
+        pseudo = pseudo_sum(ip.source, ip.destination, ip.protocol, len(ip.payload))
+        assert decoded.payload[left.offset : left.offset + 2] == pseudo.to_bytes(2, "big")
     return ip
 
 
-STREAMS = [case for case in CASES if case.csum is Csum.FULL and case.inner == case.outer]
+def left(packet: Outer, case: Case) -> bool:
+    """Is a checksum left to the receiver?"""
+    return case.csum.remote and remote_of(packet.decode().header) is not None
+
+
+STREAMS = [case for case in CASES if (case.csum is Csum.FULL or case.csum.remote) and case.inner == case.outer]
 
 
 @pytest.mark.parametrize("case", STREAMS, ids=str)
@@ -163,8 +184,9 @@ def test_super_packet_of_64_kib(ends: tuple[End, End], case: Case) -> None:
         assert max(map(len, frames)) == 14 + MTU - case.unused
         assert {p.csum for p in packets} == {"none" if case.csum is Csum.ZERO else "ok"}
         assert len({(p.sport, p.ip.source, p.ip.destination) for p in packets}) == 1
-        inner = [inner_of(p, case) for p in packets if inner_of(p, case).protocol == TCP]
-        parts = [parse_tcp(ip) for ip in inner]
+        segmented = [p for p in packets if inner_of(p, case).protocol == TCP]
+        assert {left(p, case) for p in segmented} == {case.csum.remote}
+        parts = [parse_tcp(inner_of(p, case)) for p in segmented]
         assert len(parts) == segments
         assert all(part.csum_ok for part in parts)
         assert [len(part.payload) for part in parts[:-1]] == [mss] * (segments - 1)
@@ -206,6 +228,8 @@ def test_single_packets(ends: tuple[End, End], case: Case) -> None:
         ]
         for ip in inner:
             assert transport_checksum_ok(ip.source, ip.destination, ip.protocol, ip.payload)
+        # where the checksum was there already, nothing is left to the receiver
+        assert [left(p, case) for p in packets] == [case.csum.remote] * 6 + [False] * 6
         assert a.tx_drops(number) == {}
     finally:
         a.clear()

@@ -230,3 +230,20 @@ def test_what_has_lost_its_encapsulation_stays_down(machine: Machine) -> None:
     assert "west stays down: it has lost its encapsulation" in result.err
     link = machine.spaces[ROOT].links["west"]
     assert not link.up and link.encap_type == 0
+
+
+@pytest.mark.parametrize("words", ["--mode gre", "--mode eth --csum remote", "--csum remote", "--format gue --csum remote-draft"])
+def test_a_missing_profile_is_mended(machine: Machine, words: str) -> None:
+    """Without it the link does not know its format; what it says and what set makes of it come out right."""
+    line = f"tunnel add west --remote 198.51.100.7 {words}"
+    must(machine, line)
+    (number,) = machine.spaces[ROOT].profiles
+    before = machine.spaces[ROOT].links["west"]
+    must(machine, f"profile del {number} --force")
+    assert f"its profile {number} is missing: nothing is sent" in must(machine, "tunnel list").err
+    conflict = must(machine, line, 3)
+    must(machine, conflict.err.partition("hint: gutctl ")[2])
+    assert must(machine, line).out == "west: unchanged\n"
+    assert machine.spaces[ROOT].links["west"] == before
+    must(machine, "tunnel del west")
+    assert machine.snapshot() == Machine().snapshot()

@@ -221,7 +221,10 @@ CMD: Final[Mapping[str, int]] = {
 }
 
 _KEY: Final = ("family", "port", "local-v4", "local-v6", "ifindex")
-_SETTINGS: Final = ("accept", "fou-protocol", "inner", "any-source", "source", "zero-csum6", "origin", "remcsum-nopartial")
+_SETTINGS: Final = (
+    *("accept", "fou-protocol", "inner", "any-source", "source", "zero-csum6", "origin"),
+    "remcsum-nopartial",
+)
 _PROFILE: Final = ("number", "format", "csum", "sport-min", "sport-max", "origin")
 
 REQUESTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {

@@ -44,7 +44,7 @@ class Outer:
     ident: int = 0
     flags: int = DF
     csum: str = "full"
-    """full, zero, or bad: one more than it should be."""
+    """full, zero, bad: one more than it should be, or partial: the sum of the pseudo-header, for a device to finish."""
 
     def but(self, **changes: object) -> Outer:
         """The same with differences."""
@@ -58,6 +58,8 @@ class Outer:
         value = 0 if self.csum == "zero" else udp_checksum(source, target, datagram)
         if self.csum == "bad":
             value = value % 0xFFFF + 1
+        elif self.csum == "partial":
+            value = pseudo_sum(source, target, UDP, len(datagram))
         datagram = head + value.to_bytes(2, "big") + payload
         if source.version == 4:
             ip = struct.pack("!BBHHHBBH", 0x45, self.tos, 20 + len(datagram), self.ident, self.flags, self.ttl, UDP, 0)

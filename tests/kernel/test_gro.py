@@ -1,39 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Merging of received packets: it happens, the port counts segments, and what differs stays apart.
+"""TCP streams merge on receipt where the device is told to merge, and nowhere else; the port counts segments.
 
       a                                                 b
     +--------------------------+                      +----------------------------+
-    | tun; or a UDP socket of  |   eth0 ------ eth0   | ports 6080, 6081, 6082     |
-    | Python that makes every  |   a: offloads off    | tun, its own merging off:  |
-    | octet itself             |   b: gro on or off   | captured here              |
+    | tun                      |   eth0 ------ eth0   | ports 6080, 6081, 6082     |
+    |                          |   a: offloads off    | tun, its own merging off:  |
+    |                          |   b: gro on or off   | captured here              |
     +--------------------------+                      +----------------------------+
 
-Merging takes place on a veth only where the sender segments for itself, so a's offloads are off.
+Which packets merge: test_merge_pairs.py; how many: test_merge_counted.py. Merging takes place on a veth only where the sender segments for itself, so a's offloads are off.
 Tunnel devices merge as well (gro_cells): that is off, so that what is merged, the port has merged.
 """
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Iterator
 
 import pytest
 from bulk import stream
 from capture import capture
 from ends import BARE, HEADER, End, features, two_ends
-from frames import TCP, make_ip, parse_ip, parse_tcp
-from net import Net, run
+from frames import parse_ip
+from net import Net
 from traffic import assert_tcp, wait_until
 
-from gutctl.encap import Bare, Gue, Gutless, Header, Option, encode, pad, seal, transport_checksum
 from gutctl.model import Csum, Format
 
 MTU = 1500
 OCTETS = 400_000
-PROTOCOL = {4: 4, 6: 41}
-SIZE = 1000
-COUNT = 8
 
 
 @pytest.fixture(scope="module")
@@ -100,109 +94,3 @@ def test_bulk_tcp(
     assert (got.octets, got.sha256) == (done.sent, done.sent_hash)
     largest = max(map(len, arrived))
     assert largest > 2 * MTU if on else largest <= MTU
-
-
-def segments(a: End, b: End, inner: int) -> list[bytes]:
-    """Inner packets of one TCP flow, each beginning where the one before ends."""
-    made = []
-    for n in range(COUNT):
-        source, destination = a.inner[inner], b.inner[inner]
-        head = struct.pack("!HHIIBBHHH", 4000, 5000, 1 + n * SIZE, 1, 0x50, 0x10, 1000, 0, 0)
-        data = head + bytes([n]) * SIZE
-        bare = make_ip(source, destination, TCP, data, ident=n)
-        ip = parse_ip(bare)
-        value = transport_checksum(ip.source, ip.destination, TCP, data)
-        made.append(make_ip(source, destination, TCP, data[:16] + value.to_bytes(2, "big") + data[18:], ident=n))
-    return made
-
-
-def skipped(data: bytes) -> tuple[Option, ...]:
-    """An option that who does not know it passes over."""
-    return pad([Option(0x1E, data)])
-
-
-PAIRS: dict[str, tuple[Header, Header, bool]] = {
-    "same-gue": (Gue(4), Gue(4), True),
-    "same-surplus": (Gue(4, surplus=b"same"), Gue(4, surplus=b"same"), True),
-    "same-gutless": (Gutless(4, skipped(b"ab")), Gutless(4, skipped(b"ab")), True),
-    "same-bare": (Bare(4), Bare(4), True),
-    "surplus": (Gue(4, surplus=b"this"), Gue(4, surplus=b"that"), False),
-    "surplus-length": (Gue(4, surplus=b"this"), Gue(4, surplus=b"thisthis"), False),
-    "options": (Gutless(4, skipped(b"ab")), Gutless(4, skipped(b"ac")), False),
-    "options-length": (Gutless(4), Gutless(4, skipped(b"ab")), False),
-    "gue-gutless": (Gue(4), Gutless(4), False),
-    "bare-gue": (Bare(4), Gue(4), False),
-    "bare-gutless": (Bare(4), Gutless(4), False),
-}
-
-
-@pytest.mark.parametrize("outer", (4, 6))
-@pytest.mark.parametrize("pair", PAIRS)
-def test_different_headers_do_not_merge(ends: tuple[End, End], pair: str, outer: int) -> None:
-    """One flow, its packets under two headers by turns. The pairs of equal ones show that it can be seen."""
-    one, other, merges = PAIRS[pair]
-    payloads = [encode(one, p) if n % 2 else encode(other, p) for n, p in parts(ends)]
-    counts = deliver(ends, outer, payloads, until_merged=merges)
-    assert min(counts) < COUNT if merges else set(counts) == {COUNT}
-
-
-@pytest.mark.parametrize("outer", (4, 6))
-def test_packets_with_check_do_not_merge(ends: tuple[End, End], outer: int) -> None:
-    """Check holds for one packet (docs/protocol.md, section 5)."""
-    packets = [seal(encode(Gutless(4), packet)) for _, packet in parts(ends)]
-    assert all(packet[2:4] != b"\0\0" for packet in packets)
-    assert set(deliver(ends, outer, packets)) == {COUNT}
-
-
-def parts(ends: tuple[End, End]) -> list[tuple[int, bytes]]:
-    return list(enumerate(segments(*ends, 4)))
-
-
-def deliver(ends: tuple[End, End], outer: int, payloads: list[bytes], *, until_merged: bool = False) -> list[int]:
-    """Send UDP payloads several times; in how many packets they came out of b's tunnel each time.
-
-    They merge only where they arrive within a tick of each other, which a busy machine does not
-    always do: so those that ought to merge get more goes than those that must not ever.
-    """
-    a, b = ends
-    b.tunnel("tun", a.addresses[outer], HEADER, 6080, inner=(4,))
-    merging(b, "eth0", True)
-    merging(b, "tun", False)
-    hold(b, 100_000_000)
-    counts = []
-    try:
-        with a.host.udp(a.addresses[outer]) as sock:
-            sock.connect((b.addresses[outer], 6080))
-            for _ in range(50 if until_merged else 5):
-                counts.append(len(deliver_once(b, sock, outer, payloads)))
-                if until_merged and counts[-1] < COUNT:
-                    break
-    finally:
-        hold(b, 0)
-    return counts
-
-
-def deliver_once(b: End, sock: socket.socket, outer: int, payloads: list[bytes]) -> list[bytes]:
-    """What comes out of b's tunnel: all octets, each once."""
-    key = next(p.key for p in b.kernel.ports() if (p.key.family, p.key.port) == (outer, 6080))
-    before = b.received(key)
-    with capture(b.host, "tun", frame=1 << 17, count=64) as device:
-        for payload in payloads:
-            sock.send(payload)
-        wait_until(lambda: b.received(key) - before == len(payloads), what="all segments counted")
-        wait_until(lambda: sum(map(len, device.packets(outgoing=False))) >= COUNT * SIZE, what="all octets at the tunnel")
-        arrived = [p for p in device.packets(outgoing=False) if parse_ip(p).protocol == TCP]
-    data: dict[int, bytes] = {}
-    for packet in arrived:
-        segment = parse_tcp(parse_ip(packet))
-        assert segment.seq not in data
-        data[segment.seq] = segment.payload
-    assert b"".join(data[seq] for seq in sorted(data)) == b"".join(bytes([n]) * SIZE for n in range(COUNT))
-    assert b.drops(key) == {}
-    return arrived
-
-
-def hold(end: End, nanoseconds: int) -> None:
-    """How long packets wait for others to merge with (gro_flush_timeout; /sys is the namespace's own in there)."""
-    path = "/sys/class/net/eth0/gro_flush_timeout"
-    run("ip", "netns", "exec", end.host.name, "sh", "-c", f"echo {nanoseconds} > {path}")

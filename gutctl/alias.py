@@ -5,6 +5,10 @@ The alias survives renaming and moving the device. It names the receiving port
 and the prefixes that are on that port because of this tunnel::
 
     gutless port=6080 added=198.51.100.7,10.0.0.0/8
+    gutless port=6080 any opened
+
+``opened``: of the in-tree module's ports nothing but this tells that a tunnel
+made them, so that they go with their last tunnel.
 """
 
 from __future__ import annotations
@@ -35,6 +39,8 @@ class Alias:
     """The MTU was given, so it does not follow the route."""
     bare: bool = False
     """Format gutless, though the link carries one IP version only, as one of format fou does."""
+    opened: bool = False
+    """A tunnel made the port, this one or one before it: said where the module does not remember."""
 
     def encode(self) -> str:
         """The alias; UsageError where it is longer than the kernel takes."""
@@ -47,6 +53,8 @@ class Alias:
             words.append("mtu")
         if self.bare:
             words.append("bare")
+        if self.opened:
+            words.append("opened")
         if self.added:
             words.append("added=" + ",".join(map(_short, _ordered(self.added))))
         text = " ".join(words)
@@ -76,7 +84,7 @@ class Alias:
                     added = frozenset(ip_network(item) for item in value.split(","))
             except ValueError:
                 return None
-        return cls(port, added, "any" in words, "mtu" in words, "bare" in words)
+        return cls(port, added, "any" in words, "mtu" in words, "bare" in words, "opened" in words)
 
 
 def _ordered(networks: frozenset[Network]) -> list[Network]:

@@ -17,6 +17,7 @@ from gutctl.model import (
     Format,
     Info,
     Link,
+    Module,
     Network,
     Origin,
     Port,
@@ -34,6 +35,11 @@ Netns = str | int | None
 
 class Door(Protocol):
     """One network namespace's kernel; methods as :class:`gutctl.netlink.Kernel` says."""
+
+    @property
+    def module(self) -> Module: ...
+
+    def using(self, module: Module) -> Door: ...
 
     def close(self) -> None: ...
 

@@ -7,9 +7,10 @@ is that of the in-tree one, whose packets are the same on the wire.
 
 from __future__ import annotations
 
+from gutctl.backend import FLAG_CSUM, FLAG_CSUM6, FLAG_REMCSUM, module_of
 from gutctl.door import Netns
-from gutctl.model import Link
-from gutctl.tunnel import FLAG_CSUM, FLAG_CSUM6, Tunnel
+from gutctl.model import Link, Module
+from gutctl.tunnel import Tunnel
 
 __all__ = ["ip", "link_add", "link_change"]
 
@@ -46,10 +47,14 @@ def _words(tunnel: Tunnel, link: Link) -> list[str]:
         words.append("encap-csum")
     if link.encap_flags & FLAG_CSUM6:
         words.append("encap-csum6")
+    if link.encap_flags & FLAG_REMCSUM and not tunnel.backend.profiles:
+        words.append("encap-remcsum")
     return words
 
 
 def _remark(link: Link) -> str:
+    if module_of(link) is not Module.GUTLESS:
+        return ""
     return f"  # nearest: the in-tree module's word; here encap type {link.encap_type}"
 
 

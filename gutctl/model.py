@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from types import MappingProxyType
 
 __all__ = [
+    "ALL_INNER",
     "DEFAULT_INNER",
     "DEFAULT_PORT",
     "DEFAULT_SOURCE_PORTS",
@@ -22,6 +23,7 @@ __all__ = [
     "Format",
     "Info",
     "Link",
+    "Module",
     "Network",
     "Origin",
     "Port",
@@ -41,6 +43,18 @@ DEFAULT_SOURCE_PORTS = (49152, 65535)
 
 DEFAULT_INNER = frozenset({4, 41, 47, 143})
 """Inner protocols accepted unless told otherwise: IPv4, IPv6, GRE, Ethernet."""
+
+ALL_INNER = frozenset(range(1, 256))
+"""No restriction: what the GUE ports of the kernel's own fou module accept."""
+
+
+@unique
+class Module(StrEnum):
+    """The kernel module that holds a port, or encapsulates for a link."""
+
+    GUTLESS = "gutless"
+    FOU = "fou"
+    """The kernel's own, which speaks FOU and GUE."""
 
 
 @unique
@@ -144,6 +158,10 @@ class Port:
     remcsum_nopartial: bool = False
     """Write a remote checksum at once; False leaves it to be summed when it is needed."""
     origin: Origin = Origin.ADMIN
+    module: Module = Module.GUTLESS
+    from_port: int = 0
+    """The one UDP port that its one source sends from, 0: any. Of the in-tree module only, where
+    it is that, or any source."""
     stats: Stats = field(default_factory=Stats, compare=False)
 
 

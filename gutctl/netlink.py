@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one door to the kernel: the family ``gutless``, and rtnetlink's links.
+"""The one door to the kernel: the families ``gutless`` and ``fou``, and rtnetlink's links.
 
 Pure transport, no policy. ``Kernel`` is synchronous, ``AsyncKernel`` has the
 same calls to be awaited. Either works in one network namespace, through one
@@ -16,6 +16,7 @@ kind that is missing an UnsupportedError. A refused request changes nothing.
 
 from __future__ import annotations
 
+import copy
 import os
 import weakref
 from collections.abc import Callable, Iterable
@@ -34,6 +35,7 @@ from gutctl.model import (
     Format,
     Info,
     Link,
+    Module,
     Network,
     Origin,
     Port,
@@ -66,13 +68,17 @@ class Kernel:
     Args:
         netns: a name in /run/netns, a path, a process id (int or decimal
             string); None: that of the calling thread.
+        module: whose ports and profiles are meant: those of gutless, or of the
+            kernel's own module fou, which has no profiles, no events, cannot
+            change a port, and refuses the rest with less of a reason.
 
     Raises:
         NotFoundError: there is no such namespace.
         NotPermittedError: it may not be entered.
     """
 
-    def __init__(self, netns: str | int | None = None) -> None:
+    def __init__(self, netns: str | int | None = None, module: Module = Module.GUTLESS) -> None:
+        self.module = module
         self._prepare(netns)
         try:
             self._entered.result()
@@ -96,6 +102,7 @@ class Kernel:
         self._fd = fd
         self._holder = holder
         self._worker = worker
+        self._first: Kernel | None = None
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._finalizer = weakref.finalize(self, _shut, worker, fd, holder)
         # at the end of the process the system closes everything, and nobody waits for a thread
@@ -107,6 +114,16 @@ class Kernel:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def using(self, module: Module) -> Self:
+        """The same door, namespace and thread, with ports and profiles of that module. Closing either closes both."""
+        if module is self.module:
+            return self
+        other = copy.copy(self)
+        other.module = module
+        # the finalizer is the first one's, which so lives as long as the other
+        other._first = self
+        return other
 
     def close(self) -> None:
         """End event streams, close sockets, end the thread. Idempotent."""
@@ -132,7 +149,7 @@ class Kernel:
 
     def info(self) -> Info:
         """What the loaded module is and allows. Needs no privilege."""
-        return self._run(lambda s: s.gutless.info())
+        return self._run(lambda s: s.ports_of(self.module).info())
 
     def port_add(self, port: Port) -> None:
         """Open a port.
@@ -141,7 +158,7 @@ class Kernel:
             ConflictError: a port of that key is there.
             InUseError: another socket, or a port that overlaps, has the number.
         """
-        self._run(lambda s: s.gutless.port_add(port))
+        self._run(lambda s: s.ports_of(self.module).port_add(port))
 
     def port_set(
         self,
@@ -175,19 +192,19 @@ class Kernel:
             "remcsum_nopartial": remcsum_nopartial,
             "origin": origin,
         }
-        self._run(lambda s: s.gutless.port_set(key, change))
+        self._run(lambda s: s.ports_of(self.module).port_set(key, change))
 
     def port_del(self, key: PortKey) -> None:
         """Close a port. NotFoundError when there is none."""
-        self._run(lambda s: s.gutless.port_del(key))
+        self._run(lambda s: s.ports_of(self.module).port_del(key))
 
     def port(self, key: PortKey) -> Port | None:
         """One port with all its sources, None when there is none."""
-        return self._run(lambda s: s.gutless.port(key))
+        return self._run(lambda s: s.ports_of(self.module).port(key))
 
     def ports(self) -> list[Port]:
         """All ports of the namespace, sorted by key."""
-        return self._run(lambda s: s.gutless.ports())
+        return self._run(lambda s: s.ports_of(self.module).ports())
 
     def profile_add(self, profile: Profile) -> Profile:
         """Make a profile and return it as it is, with its number where 0 was asked for.
@@ -195,7 +212,7 @@ class Kernel:
         Raises:
             ConflictError: the number is taken.
         """
-        return self._run(lambda s: s.gutless.profile_add(profile))
+        return self._run(lambda s: s.ports_of(self.module).profile_add(profile))
 
     def profile_set(
         self,
@@ -208,19 +225,19 @@ class Kernel:
     ) -> None:
         """Change a profile while it runs; what is not given stays. NotFoundError when there is none."""
         change = {"format": format, "csum": csum, "source_ports": source_ports, "origin": origin}
-        self._run(lambda s: s.gutless.profile_set(number, change))
+        self._run(lambda s: s.ports_of(self.module).profile_set(number, change))
 
     def profile_del(self, number: int) -> None:
         """Delete a profile; links that name it drop what they would send. NotFoundError when there is none."""
-        self._run(lambda s: s.gutless.profile_del(number))
+        self._run(lambda s: s.ports_of(self.module).profile_del(number))
 
     def profile(self, number: int) -> Profile | None:
         """One profile, None when there is none."""
-        return self._run(lambda s: s.gutless.profile(number))
+        return self._run(lambda s: s.ports_of(self.module).profile(number))
 
     def profiles(self) -> list[Profile]:
         """All profiles of the namespace, by number."""
-        return self._run(lambda s: s.gutless.profiles())
+        return self._run(lambda s: s.ports_of(self.module).profiles())
 
     # rtnetlink
 
@@ -337,7 +354,7 @@ class Kernel:
         Args:
             ready: called once events are being received.
         """
-        stream = self._run(lambda s: s.events())
+        stream = self._run(lambda s: s.events(self.module))
         self._streams.add(stream)
         if ready is not None:
             ready()

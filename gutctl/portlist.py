@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
+from ipaddress import ip_network
 from typing import Self
 
-from gutctl.model import Address, Port
+from gutctl.model import Address, Network, Port
 
 __all__ = ["Ports"]
 
@@ -35,9 +36,19 @@ class Ports(tuple[Port, ...]):
     def _numbers(self) -> frozenset[tuple[int, int]]:
         return frozenset((family, number) for family, number, _ in self._first)
 
-    def receiver(self, family: int, number: int, local: Address | None) -> Port | None:
-        """The port that takes a tunnel's packets: on any address, else the first on its local one."""
-        return self._first.get((family, number, None)) or self._first.get((family, number, local))
+    @cached_property
+    def _connected(self) -> dict[tuple[int, int, Network], Port]:
+        return {(port.key.family, port.key.port, peer): port for port in self if port.from_port for peer in port.sources}
+
+    def receiver(self, family: int, number: int, local: Address | None, remote: Address) -> Port | None:
+        """The port that takes a tunnel's packets: on any address, else the first on its local one.
+
+        One that is connected to the tunnel's peer has a local address though none was asked for.
+        """
+        found = self._first.get((family, number, None)) or self._first.get((family, number, local))
+        if found is None and local is None:
+            found = self._connected.get((family, number, ip_network(remote)))
+        return found
 
     def has(self, family: int, number: int) -> bool:
         """Whether a port has that number, on whatever address."""

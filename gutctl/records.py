@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+from gutctl.backend import backend
 from gutctl.errors import GutctlError
-from gutctl.model import Info, Port, Profile, Stats
+from gutctl.model import ALL_INNER, Info, Port, Profile, Stats
 from gutctl.planners.sharing import find_port
 from gutctl.planners.words import ordered
 from gutctl.tunnel import Tunnel, kind_of
@@ -45,7 +46,8 @@ def stats_record(stats: Stats) -> Record:
 
 
 def port_record(port: Port, device: str | None = None) -> Record:
-    """A receiving port."""
+    """A receiving port; ``inner`` None: not restricted, ``stats`` and ``origin`` None: its module keeps none."""
+    does = backend(port.module)
     return {
         "family": port.key.family,
         "port": port.key.port,
@@ -53,13 +55,15 @@ def port_record(port: Port, device: str | None = None) -> Record:
         "device": device,
         "accept": [form.value for form in type(next(iter(port.accept))) if form in port.accept],
         "fou_protocol": port.fou_protocol,
-        "inner": sorted(port.inner),
+        "inner": None if port.inner == ALL_INNER else sorted(port.inner),
         "any_source": port.any_source,
         "sources": [str(network) for network in ordered(port.sources)],
         "zero_csum6": port.zero_csum6,
         "remcsum_nopartial": port.remcsum_nopartial,
-        "origin": port.origin.value,
-        "stats": stats_record(port.stats),
+        "module": port.module.value,
+        "from_port": port.from_port or None,
+        "origin": port.origin.value if does.counters else None,
+        "stats": stats_record(port.stats) if does.counters else None,
     }
 
 
@@ -117,6 +121,7 @@ def tunnel_record(tunnel: Tunnel, source: str | None = None) -> Record:
         "up": tunnel.up,
         "sources": [str(network) for network in ordered(tunnel.sources)],
         "any_source": tunnel.any_source,
+        "module": tunnel.module.value,
         "profile": tunnel.profile or None,
         "kind": tunnel.kind or kind_of(tunnel),
         "link_kind": tunnel.link_kind or None,
@@ -142,9 +147,11 @@ def seen_record(world: World, seen: Seen, state: State) -> Record:
     record = tunnel_record(tunnel, source)
     port = None
     if tunnel.port is not None:
-        port = find_port(state.ports, tunnel.family, tunnel.port, tunnel.local)
+        port = find_port(state.ports, tunnel)
     record["moved"] = seen.moved
-    record["port_drops"] = {} if port is None else dict(port.stats.drops)
+    record["port_drops"] = None
+    if tunnel.backend.counters:
+        record["port_drops"] = {} if port is None else dict(port.stats.drops)
     record["notes"] = list(_notes(seen, state, port))
     return record
 
@@ -155,7 +162,7 @@ def _notes(seen: Seen, state: State, port: Port | None) -> Iterable[str]:
         yield "sends from a namespace that cannot be reached from here"
         return
     if state.info is None:
-        yield "the gutless module is not loaded: nothing passes"
+        yield f"the {tunnel.module} module is not loaded: nothing passes"
         return
     if tunnel.port is not None and port is None:
         guess = " (a guess: the link has no alias of ours)" if tunnel.inferred else ""

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
 from gutctl.alias import Alias
+from gutctl.backend import BACKENDS, Backend, backend, module_of
 from gutctl.errors import UsageError
 from gutctl.kinds import KINDS, check_kind, usual_kind
 from gutctl.model import (
@@ -37,22 +38,30 @@ from gutctl.model import (
     Format,
     Info,
     Link,
+    Module,
     Network,
     Port,
     Profile,
 )
 from gutctl.portlist import Ports
 
-__all__ = ["ENCAP_BARE", "ENCAP_HEADER", "GRE", "PROTOCOL", "Inner", "Tunnel", "from_link", "is_tunnel", "kind_of", "to_link"]
+__all__ = [
+    "ENCAP_BARE",
+    "ENCAP_HEADER",
+    "GRE",
+    "PROTOCOL",
+    "Inner",
+    "Tunnel",
+    "from_link",
+    "is_tunnel",
+    "kind_of",
+    "to_link",
+]
 
-ENCAP_BARE = 4
+ENCAP_BARE = BACKENDS[Module.GUTLESS].bare
 """GUTLESS_ENCAP_BARE, where no loaded module tells its own number."""
-ENCAP_HEADER = 5
+ENCAP_HEADER = BACKENDS[Module.GUTLESS].header
 """GUTLESS_ENCAP_HEADER."""
-FLAG_CSUM = 1
-"""TUNNEL_ENCAP_FLAG_CSUM: the outer UDP checksum over IPv4."""
-FLAG_CSUM6 = 2
-"""TUNNEL_ENCAP_FLAG_CSUM6: over IPv6."""
 PROFILE_SHIFT = 3
 """GUTLESS_PROFILE_SHIFT: the number stands above the kernel's own flags."""
 GRE = 47
@@ -110,6 +119,10 @@ class Tunnel:
     """Prefixes the port allows for this tunnel's sake."""
     any_source: bool = False
     """The port lets everybody in for this tunnel's sake."""
+    module: Module = Module.GUTLESS
+    """The kernel module that encapsulates and receives."""
+    opened: bool = False
+    """Its port goes with the last tunnel, which the module itself does not remember."""
     profile: int = 0
     profile_missing: bool = False
     """The link names a profile that is not there: it sends nothing."""
@@ -164,7 +177,17 @@ class Tunnel:
     @property
     def alias(self) -> Alias:
         """What the link's alias says."""
-        return Alias(self.port, self.sources, self.any_source, self.mtu_fixed, self._alike)
+        return Alias(self.port, self.sources, self.any_source, self.mtu_fixed, self._alike, self.opened)
+
+    @property
+    def foreign(self) -> bool:
+        """Perhaps of somebody else's making: of a module that others drive, too, and without a mark of ours."""
+        return self.inferred and self.module is not Module.GUTLESS
+
+    @property
+    def backend(self) -> Backend:
+        """What its module can do."""
+        return backend(self.module)
 
     @property
     def _alike(self) -> bool:
@@ -219,6 +242,8 @@ class Tunnel:
 
     def wanted_profile(self) -> Profile | None:
         """The profile it needs, without its number; None where it needs none."""
+        if not self.backend.profiles:
+            return None
         ranged = not self.by_flow and not self.fixed_source_port
         if not ranged and not self.csum.remote and not (self.header and self.format is Format.GUTLESS):
             return None
@@ -227,13 +252,11 @@ class Tunnel:
 
 
 def is_tunnel(link: Link, info: Info | None) -> bool:
-    """Whether the link's packets are ours to encapsulate."""
-    bare, header = _types(info)
-    return link.encap_type in (bare, header) and link.remote is not None and link.kind in KINDS
-
-
-def _types(info: Info | None) -> tuple[int, int]:
-    return (info.encap_bare, info.encap_header) if info else (ENCAP_BARE, ENCAP_HEADER)
+    """Whether a module that we know encapsulates the link's packets; ``info`` is that module's."""
+    module = module_of(link)
+    if module is None or link.remote is None or link.kind not in KINDS:
+        return False
+    return link.encap_type in backend(module).types(info)
 
 
 def kind_of(tunnel: Tunnel) -> str:
@@ -246,15 +269,14 @@ def kind_of(tunnel: Tunnel) -> str:
 
 def to_link(tunnel: Tunnel, info: Info | None = None) -> Link:
     """The link that is this tunnel; UsageError where its alias would be too long."""
-    flag = FLAG_CSUM if tunnel.family == 4 else FLAG_CSUM6
-    bare, header = _types(info)
+    bare, header = tunnel.backend.types(info)
     return Link(
         name=tunnel.name,
         kind=kind_of(tunnel),
         local=tunnel.local,
         remote=tunnel.remote,
         encap_type=header if tunnel.header else bare,
-        encap_flags=tunnel.profile << PROFILE_SHIFT | (0 if tunnel.csum is Csum.ZERO else flag),
+        encap_flags=tunnel.profile << PROFILE_SHIFT | tunnel.backend.flags(tunnel),
         encap_sport=tunnel.fixed_source_port,
         encap_dport=tunnel.peer_port,
         protocol=tunnel.protocol,
@@ -273,13 +295,14 @@ def from_link(link: Link, info: Info | None, profiles: Mapping[int, Profile], po
 
     ``profiles``, by number, and ``ports`` are those of the namespace the link sends from.
     """
-    if not is_tunnel(link, info) or link.remote is None:
+    module = module_of(link)
+    if not is_tunnel(link, info) or link.remote is None or module is None:
         return None
-    bare, _ = _types(info)
-    number = link.encap_flags >> PROFILE_SHIFT
+    does = backend(module)
+    bare, _ = does.types(info)
+    number = link.encap_flags >> PROFILE_SHIFT if does.profiles else 0
     profile = profiles.get(number) if number else None
-    flag = FLAG_CSUM if link.remote.version == 4 else FLAG_CSUM6
-    csum = Csum.FULL if link.encap_flags & flag else Csum.ZERO
+    csum = does.csum(link)
     source_ports = DEFAULT_SOURCE_PORTS
     if profile is not None:
         csum, source_ports = profile.csum, profile.source_ports
@@ -289,7 +312,7 @@ def from_link(link: Link, info: Info | None, profiles: Mapping[int, Profile], po
     if link.encap_sport:
         source_ports = (link.encap_sport, link.encap_sport)
     alias = Alias.decode(link.alias)
-    form = _format(link, link.encap_type == bare, profile, alias)
+    form = _format(link, link.encap_type == bare, profile, alias, does)
     inner = {4: Inner.IPV4, 41: Inner.IPV6}.get(link.protocol, Inner.ANY)
     mode = KINDS[link.kind].mode
     usual = usual_kind(mode, link.remote.version, link.protocol)
@@ -311,26 +334,28 @@ def from_link(link: Link, info: Info | None, profiles: Mapping[int, Profile], po
         pmtudisc=link.pmtudisc,
         addresses=link.addresses,
         up=link.up,
+        module=module,
         profile=number,
         profile_missing=number != 0 and profile is None,
         kind=link.kind,
         link=link,
     )
     if alias is None:
-        return replace(tunnel, inferred=True, port=_guess(link, ports))
+        return _inferred(tunnel, Ports.of(ports), does)
     return replace(
         tunnel,
         port=alias.port,
         sources=alias.added,
         any_source=alias.any_source,
         mtu_fixed=alias.mtu_fixed,
+        opened=alias.opened,
     )
 
 
-def _format(link: Link, bare: bool, profile: Profile | None, alias: Alias | None) -> Format:
+def _format(link: Link, bare: bool, profile: Profile | None, alias: Alias | None, does: Backend) -> Format:
     """A profile knows it, if links of this encapsulation can send it; else it is what they send by themselves."""
     fitting = {Format.FOU, Format.GUTLESS} if bare else {Format.GUE, Format.GUTLESS}
-    if KINDS[link.kind].gre and bare:
+    if bare and (KINDS[link.kind].gre or Format.GUTLESS not in does.formats):
         return Format.FOU
     if profile is not None and profile.format in fitting:
         return profile.format
@@ -338,6 +363,20 @@ def _format(link: Link, bare: bool, profile: Profile | None, alias: Alias | None
         return Format.GUE
     restricted = link.protocol in (4, 41)
     return Format.FOU if restricted and not (alias is not None and alias.bare) else Format.GUTLESS
+
+
+def _inferred(tunnel: Tunnel, ports: Ports, does: Backend) -> Tunnel:
+    """One without an alias of ours, so perhaps of somebody else's making."""
+    if tunnel.link is None:
+        raise AssertionError("a tunnel that is seen has a link")
+    tunnel = replace(tunnel, inferred=True, port=_guess(tunnel.link, ports))
+    if does.source_lists or tunnel.port is None:
+        return tunnel
+    # nothing but the port itself says whom it lets in, and a port that is not there is no part of it
+    port = ports.receiver(tunnel.family, tunnel.port, tunnel.local, tunnel.remote)
+    if port is None:
+        return replace(tunnel, port=None)
+    return replace(tunnel, any_source=port.any_source, sources=port.sources)
 
 
 def _guess(link: Link, ports: Iterable[Port]) -> int:

@@ -7,6 +7,7 @@ looking after its port and profile takes more than one door.
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,11 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from gutctl.backend import module_of
 from gutctl.door import Door, Netns
 from gutctl.errors import GutctlError, NotPermittedError, UnsupportedError
-from gutctl.model import Info, Link, Port, Profile
+from gutctl.model import Info, Link, Module, Port, Profile
 from gutctl.portlist import Ports
-from gutctl.tunnel import Tunnel, from_link, is_tunnel
+from gutctl.tunnel import Tunnel, from_link
 
 __all__ = ["Seen", "State", "World"]
 
@@ -93,7 +95,11 @@ def _namespaces() -> Iterator[Netns]:
 
 
 class World:
-    """Doors by namespace; ``here`` is the one the command works in."""
+    """Doors by namespace; ``here`` is the one the command works in.
+
+    A world knows the tunnels of every module, until it is told by ``using`` to have
+    to do with one of them alone: then ports, profiles and tunnels are that one's.
+    """
 
     def __init__(
         self,
@@ -107,6 +113,15 @@ class World:
         self._identity = identity
         self._namespaces = namespaces
         self._doors: dict[Netns, Door] = {}
+        self.module: Module | None = None
+
+    def using(self, module: Module | None) -> World:
+        """The same namespaces and doors, for one module; None: for all (ports and profiles then are gutless')."""
+        if module is self.module:
+            return self
+        other = copy.copy(self)
+        other.module = module
+        return other
 
     def close(self) -> None:
         """Close every door."""
@@ -117,7 +132,7 @@ class World:
         """The door of a namespace. Raises NotFoundError where there is none."""
         if netns not in self._doors:
             self._doors[netns] = self._open(netns)
-        return self._doors[netns]
+        return self._doors[netns].using(self.module or Module.GUTLESS)
 
     @property
     def door(self) -> Door:
@@ -161,7 +176,7 @@ class World:
 
     def standing(self, netns: Netns, name: str | None = None) -> list[Seen]:
         """Tunnels whose devices stand in a namespace, by name."""
-        states: dict[Netns, State] = {}
+        states: dict[tuple[Netns, Module], State] = {}
         nothing = State(None, [], [])
         homes: dict[int | None, tuple[Netns, bool]] = {}
         kernel = self.kernel(netns)
@@ -172,14 +187,15 @@ class World:
             links = [] if link is None else [link]
         seen = []
         for link in links:
-            if not is_tunnel(link, None) and link.encap_type == 0:
+            module = module_of(link)
+            if module is None or self.module not in (None, module):
                 continue
             if link.link_netnsid not in homes:
                 homes[link.link_netnsid] = self.sends_from(link, netns)
             sends, reachable = homes[link.link_netnsid]
-            if reachable and sends not in states:
-                states[sends] = self.state(sends, needed=False)
-            state = states[sends] if reachable else nothing
+            if reachable and (sends, module) not in states:
+                states[sends, module] = self.using(module).state(sends, needed=False)
+            state = states[sends, module] if reachable else nothing
             tunnel = from_link(link, state.info, state.numbered, state.ports)
             if tunnel is not None:
                 seen.append(Seen(tunnel, netns, sends, reachable))

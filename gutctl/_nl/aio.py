@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -15,6 +16,7 @@ from gutctl.model import (
     Format,
     Info,
     Link,
+    Module,
     Network,
     Origin,
     Port,
@@ -44,11 +46,22 @@ class AsyncKernel:
         NotFoundError: there is no such namespace.
     """
 
-    def __init__(self, netns: str | int | None = None) -> None:
+    def __init__(self, netns: str | int | None = None, module: Module = Module.GUTLESS) -> None:
         from gutctl.netlink import Kernel
 
+        self.module = module
         self._kernel = Kernel.__new__(Kernel)
+        self._kernel.module = module
         self._kernel._prepare(netns)
+
+    def using(self, module: Module) -> Self:
+        """The same door, namespace and thread, with ports and profiles of that module. Closing either closes both."""
+        if module is self.module:
+            return self
+        other = copy.copy(self)
+        other.module = module
+        other._kernel = self._kernel.using(module)
+        return other
 
     async def __aenter__(self) -> Self:
         return self
@@ -66,10 +79,10 @@ class AsyncKernel:
         return await asyncio.wrap_future(self._kernel._submit(fn))
 
     async def info(self) -> Info:
-        return await self._run(lambda s: s.gutless.info())
+        return await self._run(lambda s: s.ports_of(self.module).info())
 
     async def port_add(self, port: Port) -> None:
-        await self._run(lambda s: s.gutless.port_add(port))
+        await self._run(lambda s: s.ports_of(self.module).port_add(port))
 
     async def port_set(
         self,
@@ -98,19 +111,19 @@ class AsyncKernel:
             "remcsum_nopartial": remcsum_nopartial,
             "origin": origin,
         }
-        await self._run(lambda s: s.gutless.port_set(key, change))
+        await self._run(lambda s: s.ports_of(self.module).port_set(key, change))
 
     async def port_del(self, key: PortKey) -> None:
-        await self._run(lambda s: s.gutless.port_del(key))
+        await self._run(lambda s: s.ports_of(self.module).port_del(key))
 
     async def port(self, key: PortKey) -> Port | None:
-        return await self._run(lambda s: s.gutless.port(key))
+        return await self._run(lambda s: s.ports_of(self.module).port(key))
 
     async def ports(self) -> list[Port]:
-        return await self._run(lambda s: s.gutless.ports())
+        return await self._run(lambda s: s.ports_of(self.module).ports())
 
     async def profile_add(self, profile: Profile) -> Profile:
-        return await self._run(lambda s: s.gutless.profile_add(profile))
+        return await self._run(lambda s: s.ports_of(self.module).profile_add(profile))
 
     async def profile_set(
         self,
@@ -122,16 +135,16 @@ class AsyncKernel:
         origin: Origin | None = None,
     ) -> None:
         change = {"format": format, "csum": csum, "source_ports": source_ports, "origin": origin}
-        await self._run(lambda s: s.gutless.profile_set(number, change))
+        await self._run(lambda s: s.ports_of(self.module).profile_set(number, change))
 
     async def profile_del(self, number: int) -> None:
-        await self._run(lambda s: s.gutless.profile_del(number))
+        await self._run(lambda s: s.ports_of(self.module).profile_del(number))
 
     async def profile(self, number: int) -> Profile | None:
-        return await self._run(lambda s: s.gutless.profile(number))
+        return await self._run(lambda s: s.ports_of(self.module).profile(number))
 
     async def profiles(self) -> list[Profile]:
-        return await self._run(lambda s: s.gutless.profiles())
+        return await self._run(lambda s: s.ports_of(self.module).profiles())
 
     async def links(self) -> list[Link]:
         return await self._run(lambda s: s.route.links())
@@ -191,7 +204,7 @@ class AsyncKernel:
 
     async def events(self, *, ready: Callable[[], None] | None = None) -> AsyncIterator[Event | Lost]:
         """``async for event in kernel.events()``; it ends when this AsyncKernel is closed."""
-        stream = await self._run(lambda s: s.events())
+        stream = await self._run(lambda s: s.events(self.module))
         self._kernel._streams.add(stream)
         try:
             if ready is not None:

@@ -99,8 +99,8 @@ def translate(what: str, refusal: KernelRefusal, *, hint: str | None = None) -> 
     return error
 
 
-def family_missing() -> UnsupportedError:
-    """The error of a kernel that has no family ``gutless``."""
-    error = UnsupportedError("the kernel module gutless is not loaded", FAMILY_HINT)
+def family_missing(name: str = "gutless") -> UnsupportedError:
+    """The error of a kernel that has no family of that name, which is its module's."""
+    error = UnsupportedError(f"the kernel module {name} is not loaded", f"modprobe {name}")
     error.errno = errno.ENOENT
     return error

@@ -23,31 +23,14 @@ from .family import (
     PORT,
     PROFILE,
     VERSION,
-    Attr,
-    AttrSet,
 )
-from .sockets import ACK, DUMP, REPLY, Door, genl_class, plain, to_message
+from .genl import Family
+from .sockets import ACK, DUMP, REPLY, Door, genl_class, plain
 from .tlv import Attrs
 from .words import port_words, profile_words
 
 __all__ = ["Gutless"]
 
-_GENL_ID_CTRL: Final = 16
-_CTRL_CMD_GETFAMILY: Final = 3
-
-_GROUP: Final = AttrSet("ctrl-group", (Attr("name", 1, "string"), Attr("id", 2, "u32")))
-# an array: the attribute's number is the index, so the first few are spelled out
-_GROUPS: Final = AttrSet("ctrl-groups", tuple(Attr(f"group{n}", n, "nest", _GROUP) for n in range(1, 9)))
-_CTRL: Final = AttrSet(
-    "ctrl",
-    (
-        Attr("family-id", 1, "u16"),
-        Attr("family-name", 2, "string"),
-        Attr("mcast-groups", 7, "nest", _GROUPS),
-    ),
-)
-
-_CtrlMessage: Final = genl_class(_CTRL)
 _CLASSES: Final = {table.name: genl_class(table) for table in (INFO, PORT, PROFILE)}
 _TABLE_OF_COMMAND: Final = {
     number: {"info": INFO, "port": PORT, "profile": PROFILE}[name.partition("-")[0]] for name, number in CMD.items()
@@ -67,55 +50,15 @@ class Gutless:
     """The family, by the name it is registered under."""
 
     def __init__(self, opener: Callable[[], Door], name: str) -> None:
-        self._name = name
-        self._door = opener()
-        self._door.speak(_GENL_ID_CTRL, _CtrlMessage)
-        self._id = 0
-        self._groups: dict[str, int] = {}
+        self._family = Family(opener, name, VERSION, family_missing, _Any)
 
     def close(self) -> None:
-        self._door.close()
-
-    def _resolve(self) -> None:
-        """Ask for the family's number, which changes when the module is loaded anew.
-
-        Raises:
-            UnsupportedError: there is no such family.
-        """
-        self._id = 0
-        message = to_message(_CtrlMessage, [("family-name", self._name)], cmd=_CTRL_CMD_GETFAMILY, version=1)
-        try:
-            answers = self._door.request(message, _GENL_ID_CTRL, REPLY, _CTRL)
-        except KernelRefusal as refusal:
-            if refusal.code == errno.ENOENT:
-                raise family_missing() from None
-            raise translate("generic netlink", refusal) from None
-        values = dict(plain(answers[0])) if answers else {}
-        if not values.get("family-id"):
-            raise GutctlError("the kernel did not tell the number of its netlink family gutless")
-        self._id = values["family-id"]
-        groups = [dict(group) for _, group in values.get("mcast-groups", [])]
-        self._groups = {group["name"]: group["id"] for group in groups}
-        self._door.speak(self._id, _Any)
+        self._family.close()
 
     def _request(self, command: str, flags: int, attrs: Attrs, what: str) -> list[Attrs]:
         number = CMD[command]
-        table = _TABLE_OF_COMMAND[number]
-        fresh = not self._id
-        if fresh:
-            self._resolve()
-        while True:
-            message = to_message(_CLASSES[table.name], attrs, cmd=number, version=VERSION)
-            try:
-                return [plain(a) for a in self._door.request(message, self._id, flags, table)]
-            except KernelRefusal as refusal:
-                # ENOENT may also mean that the family's number is no longer its
-                if refusal.code == errno.ENOENT and not fresh:
-                    before, fresh = self._id, True
-                    self._resolve()
-                    if self._id != before:
-                        continue
-                raise translate(what, refusal) from None
+        kind = _CLASSES[_TABLE_OF_COMMAND[number].name]
+        return self._family.request(kind, number, flags, attrs, what)
 
     def _one(self, command: str, attrs: Attrs, what: str) -> Attrs:
         answers = self._request(command, REPLY, attrs, what)
@@ -168,23 +111,23 @@ class Gutless:
 
     def subscribe(self) -> None:
         """Become a member of the group that events are sent to."""
-        self._resolve()
-        if EVENTS not in self._groups:
+        self._family.resolve()
+        if EVENTS not in self._family.groups:
             raise GutctlError("the module gutless has no event group", "update the module")
         try:
-            self._door.join(self._groups[EVENTS])
+            self._family.door.join(self._family.groups[EVENTS])
         except OSError as error:
             raise translate("events", KernelRefusal(error.errno or errno.EIO)) from None
 
     def plain_socket(self) -> socket.socket:
         """A copy of the socket, for who waits for events."""
-        return self._door.plain_socket()
+        return self._family.door.plain_socket()
 
     def events_in(self, data: bytes) -> list[Event]:
         """Events in a datagram of the group; may be called in any thread."""
         now = datetime.now(UTC)
         events = []
-        for message in self._door.marshal.parse(data):
+        for message in self._family.door.marshal.parse(data):
             try:
                 kind, action = NOTIFICATIONS[message["cmd"]]
             except KeyError:

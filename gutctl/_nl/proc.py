@@ -5,11 +5,16 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from gutctl.errors import UsageError
+from gutctl.model import Address
 
-__all__ = ["sysctl", "udp_port_owner"]
+__all__ = ["UdpSocket", "sysctl", "udp_port_owner", "udp_sockets"]
 
 _PATH = re.compile(r"[A-Za-z0-9_.:@-]+(/[A-Za-z0-9_.:@-]+)*")
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
@@ -70,3 +75,41 @@ def udp_port_owner(family: int, port: int) -> str | None:
             if match and int(match[1]) in inodes:
                 return f"{name}, pid {pid}"
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class UdpSocket:
+    """A UDP socket, a program's or the kernel's own."""
+
+    family: int
+    """4 or 6."""
+    local: Address | None
+    """None: any."""
+    port: int
+    peer: Address | None
+    """None: it is not connected."""
+    peer_port: int
+
+
+def udp_sockets() -> Iterator[UdpSocket]:
+    """The UDP sockets of the namespace, over IPv4 and then over IPv6."""
+    for table, family in (("udp", 4), ("udp6", 6)):
+        try:
+            lines = Path("/proc/thread-self/net", table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            near, far = line.split()[1:3]
+            local, port = _endpoint(near)
+            peer, peer_port = _endpoint(far)
+            yield UdpSocket(family, local, port, peer, peer_port)
+
+
+def _endpoint(text: str) -> tuple[Address | None, int]:
+    """An address and a port as /proc/net writes them: words of 32 bits in the order of the host."""
+    address, _, port = text.partition(":")
+    words = [int(address[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(address), 8)]
+    octets = b"".join(words)
+    if not any(octets):
+        return None, int(port, 16)
+    return IPv4Address(octets) if len(octets) == 4 else IPv6Address(octets), int(port, 16)

@@ -7,11 +7,13 @@ import os
 import socket
 from typing import Final
 
-from gutctl.errors import GutctlError
+from gutctl.errors import GutctlError, UnsupportedError
+from gutctl.model import Module
 
 from . import netns
 from .events import EventStream
 from .family import FAMILY
+from .fou import Fou
 from .gutless import Gutless
 from .route import Route
 from .sockets import Door
@@ -26,6 +28,7 @@ class Session:
 
     def __init__(self) -> None:
         self._gutless: Gutless | None = None
+        self._fou: Fou | None = None
         self._route: Route | None = None
 
     @property
@@ -34,6 +37,17 @@ class Session:
         if self._gutless is None:
             self._gutless = Gutless(lambda: Door(_NETLINK_GENERIC), FAMILY)
         return self._gutless
+
+    @property
+    def fou(self) -> Fou:
+        """The door of the in-tree module's family; opened anew after a failure."""
+        if self._fou is None:
+            self._fou = Fou(lambda: Door(_NETLINK_GENERIC))
+        return self._fou
+
+    def ports_of(self, module: Module) -> Gutless | Fou:
+        """The family of a module, in which ports and profiles are spoken of."""
+        return self.fou if module is Module.FOU else self.gutless
 
     @property
     def route(self) -> Route:
@@ -56,8 +70,14 @@ class Session:
                 os.close(fd)
         return None
 
-    def events(self) -> EventStream:
-        """A stream with a socket of its own, which any thread may read."""
+    def events(self, module: Module) -> EventStream:
+        """A stream with a socket of its own, which any thread may read.
+
+        Raises:
+            UnsupportedError: the in-tree module tells of nothing.
+        """
+        if module is not Module.GUTLESS:
+            raise UnsupportedError(f"the in-tree module {module} tells of no changes")
         listener = Gutless(lambda: Door(_NETLINK_GENERIC), FAMILY)
         try:
             listener.subscribe()
@@ -68,5 +88,7 @@ class Session:
     def close(self) -> None:
         if self._gutless is not None:
             self._gutless.close()
+        if self._fou is not None:
+            self._fou.close()
         if self._route is not None:
             self._route.close()

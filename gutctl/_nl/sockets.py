@@ -48,6 +48,7 @@ _TYPES: Final = {
     "string": "asciiz",
     "binary": "cdata",
     "pad": "none",
+    "flag": "flag",
 }
 
 Message = Any

@@ -58,6 +58,8 @@ def decode(table: AttrSet, data: bytes, offset: int, end: int) -> Attrs:
             found.append((attr.name, decode(attr.nested, data, start, stop)))
         elif attr.type == "binary":
             found.append((attr.name, bytes(data[start:stop])))
+        elif attr.type == "flag":
+            found.append((attr.name, True))
         elif attr.type == "string":
             found.append((attr.name, bytes(data[start:stop]).partition(b"\0")[0].decode("utf-8", "replace")))
     return found

@@ -21,7 +21,7 @@ from gutctl.cli.exits import EXITS, INTERRUPTED
 
 __all__ = ["Page", "Parameter", "manual", "markdown", "pages"]
 
-GLOBAL = {"-n", "--netns", "--json", "-v", "--verbose", "--check", "--diff", "-h", "--help"}
+GLOBAL = {"-n", "--netns", "--json", "-v", "--verbose", "--module", "--check", "--diff", "-h", "--help"}
 
 
 @dataclass(frozen=True, slots=True)

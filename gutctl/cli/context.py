@@ -6,15 +6,18 @@ Tests hand in a session with a world of their own: ``main(args, obj=Session(...)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gutctl.checks import link_name
+from gutctl.errors import UsageError
 
 if TYPE_CHECKING:
     from gutctl.door import Netns
+    from gutctl.model import Module
     from gutctl.world import World
 
     Parameter = click.ParamType[Any]
@@ -25,6 +28,9 @@ else:
 __all__ = ["Checked", "Session", "changing", "common", "pass_session"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+MODULE_VARIABLE = "GUTCTL_MODULE"
+"""In the environment: what --module says where it is not given."""
 
 
 def _open_world(netns: Netns) -> World:
@@ -38,6 +44,7 @@ class Session:
 
     def __init__(self, open_world: Callable[[Netns], World] = _open_world) -> None:
         self.netns: str | None = None
+        self.module: str | None = None
         self.json = False
         self.verbose = False
         self.check = False
@@ -51,6 +58,22 @@ class Session:
         if self._world is None:
             self._world = self._open_world(self.netns)
         return self._world
+
+    @property
+    def only(self) -> Module | None:
+        """The module asked for by --module or the environment, None: none in particular."""
+        from gutctl.model import Module
+
+        word = self.module or os.environ.get(MODULE_VARIABLE, "")
+        if word and word not in set(Module):
+            raise UsageError(f"{MODULE_VARIABLE}={word}: gutless or fou")
+        return Module(word) if word else None
+
+    def gutless(self, what: str) -> World:
+        """The namespaces; raises UsageError where another module is asked for ``what``, which it does not have."""
+        if self.only not in (None, "gutless"):
+            raise UsageError(f"the in-tree module {self.only} has no {what}", f"leave out --module and {MODULE_VARIABLE}")
+        return self.world
 
     def command(self, noun: str) -> str:
         """``gutctl tunnel`` as the user has to say it, for hints."""
@@ -90,7 +113,14 @@ def _flag(*words: str, help: str) -> Callable[[F], F]:
 
 
 def common(function: F) -> F:
-    """-n, --json, -v: taken by every command."""
+    """-n, --json, -v, --module: taken by every command."""
+    function = click.option(
+        "--module",
+        type=click.Choice(["gutless", "fou"]),
+        expose_value=False,
+        callback=_remember,
+        help="The kernel module meant: gutless, or the kernel's own fou.  [$GUTCTL_MODULE; to make: gutless, else both]",
+    )(function)
     function = _flag("-v", "--verbose", help="Print the equivalent ip commands on stderr.")(function)
     function = _flag("--json", help="Print one JSON record instead of text.")(function)
     return click.option(

@@ -46,7 +46,7 @@ def monitor(session: Session, count: int | None) -> None:
 
 def _events(session: Session, ready: Any) -> Iterator[Any]:
     try:
-        yield from session.world.door.events(ready=ready)
+        yield from session.gutless("events").door.events(ready=ready)
     except KeyboardInterrupt:
         return
 

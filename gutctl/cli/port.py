@@ -4,20 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import click
 
 from gutctl import checks
+from gutctl.backend import backend
 from gutctl.cli.context import Checked, Session, changing, common, pass_session
-from gutctl.cli.output import carry_out, columns, drops, fields, note, octets, show
-from gutctl.cli.tunnel_text import accept, who
-from gutctl.errors import NotFoundError, UsageError
-from gutctl.model import DEFAULT_INNER, Accept, Port, PortKey
+from gutctl.cli.output import carry_out, columns, note, show
+from gutctl.cli.port_text import details, list_rows, result_lines
+from gutctl.errors import NotFoundError, UnsupportedError, UsageError
+from gutctl.model import Module, Port, PortKey
 from gutctl.plan import Plan
 from gutctl.planners.port import PortChange, plan_port_add, plan_port_del, plan_port_set
-from gutctl.planners.words import endpoint, port_name
+from gutctl.planners.words import port_name
 from gutctl.records import Record, port_record
+from gutctl.world import World
 
 __all__ = ["port"]
 
@@ -60,11 +63,11 @@ def receive_options(function: F) -> F:
             click.option(
                 "--accept", "accepted", type=Checked("FORMATS", checks.accept),
                 help="gue0,bare,gutless: any of these; or fou:PROTO alone."
-                "  [gue0,bare,gutless]",
+                "  [gue0,bare,gutless; module fou: gue0,bare]",
             ),
             click.option(
                 "--inner", type=Checked("PROTOS", checks.inner_protocols),
-                help="Inner protocols that are let in.  [4,41,47,143; fou: its own]",
+                help="Inner protocols that are let in.  [4,41,47,143; fou: its own; module fou: all]",
             ),
             click.option(
                 "--from", "sources", multiple=True, type=PREFIX,
@@ -105,6 +108,10 @@ def port() -> None:
 @key_options
 @receive_options
 @click.option("--any-source", is_flag=True, help="Let everybody send to it.")
+@click.option(
+    "--from-port", type=Checked("PORT", checks.port_number),
+    help="Module fou: the source port from which the one of --from may send.",
+)
 @click.option("--zero-csum6", is_flag=True, help="Accept UDP checksum 0 over IPv6 (RFC 6935).")
 @click.option("--remcsum-nopartial/--no-remcsum-nopartial", default=False, help=REMCSUM)
 @changing
@@ -119,8 +126,9 @@ def add(session: Session, /, **given: Any) -> None:
     key = _key(session, given)
     if given["zero_csum6"] and key.family == 4:
         raise UsageError("--zero-csum6: over IPv4 a packet without a checksum is always accepted")
-    formats, fou_protocol = given["accepted"] or (_default_accept(), None)
-    default = frozenset({fou_protocol}) if fou_protocol is not None else DEFAULT_INNER
+    does = backend(session.only or Module.GUTLESS)
+    formats, fou_protocol = given["accepted"] or (does.accept, None)
+    default = frozenset({fou_protocol}) if fou_protocol is not None else does.inner
     inner = given["inner"] or default
     if fou_protocol is not None and given["remcsum_nopartial"]:
         raise UsageError("--remcsum-nopartial: FOU has no header that could leave a checksum to this end")
@@ -133,17 +141,29 @@ def add(session: Session, /, **given: Any) -> None:
         inner,
         any_source=given["any_source"],
         sources=frozenset(given["sources"]),
-        zero_csum6=given["zero_csum6"],
+        zero_csum6=given["zero_csum6"] or (key.family == 6 and not does.source_lists),
         remcsum_nopartial=given["remcsum_nopartial"],
+        module=does.module,
+        from_port=given["from_port"] or 0,
     )
+    does.check_port(wanted)
     if given["any_source"]:
         note(f"{port_name(wanted)}: {OPEN}")
-    plan, after = plan_port_add(session.world, wanted, session.command("port"))
-    _finish(session, plan, after)
+    world = session.world.using(does.module)
+    plan, after = plan_port_add(world, wanted, session.command("port"))
+    _finish(session, world, plan, after)
 
 
-def _default_accept() -> frozenset[Accept]:
-    return frozenset({Accept.GUE0, Accept.BARE, Accept.GUTLESS})
+def _holder(session: Session, key: PortKey) -> World:
+    """The namespaces, for the module that was asked for, else for the one that has such a port, else for gutless."""
+    world = session.world
+    if session.only:
+        return world.using(session.only)
+    for module in Module:
+        with suppress(UnsupportedError):  # it is not loaded
+            if world.using(module).door.port(key) is not None:
+                return world.using(module)
+    return world.using(Module.GUTLESS)
 
 
 @port.command(name="set")
@@ -178,8 +198,9 @@ def set_(session: Session, /, **given: Any) -> None:
         raise UsageError("nothing to change was given", "gutctl port set --help")
     if given["any_source"]:
         note(f"{port_name(key)}: {OPEN}")
-    plan, after = plan_port_set(session.world, change)
-    _finish(session, plan, after)
+    world = _holder(session, key)
+    plan, after = plan_port_set(world, change)
+    _finish(session, world, plan, after)
 
 
 @port.command(name="del")
@@ -191,16 +212,17 @@ def set_(session: Session, /, **given: Any) -> None:
 def del_(session: Session, /, **given: Any) -> None:
     """Close a port."""
     key = _key(session, given)
-    plan = plan_port_del(session.world, key, must_exist=given["must_exist"], force=given["force"])
-    carry_out(session, plan, "port", lambda: port_name(key), lambda _: None, _result)
+    world = _holder(session, key)
+    plan = plan_port_del(world, key, must_exist=given["must_exist"], force=given["force"])
+    carry_out(session, plan, "port", lambda: port_name(key), lambda _: None, result_lines)
 
 
-def _finish(session: Session, plan: Plan, after: Port) -> None:
+def _finish(session: Session, world: World, plan: Plan, after: Port) -> None:
     def record(done: bool) -> Record:
-        now = session.world.door.port(after.key) if done else None
+        now = world.door.port(after.key) if done else None
         return _record(session, now or after)
 
-    carry_out(session, plan, "port", lambda: port_name(after), record, _result)
+    carry_out(session, plan, "port", lambda: port_name(after), record, result_lines)
 
 
 def _record(session: Session, one: Port) -> Record:
@@ -210,16 +232,6 @@ def _record(session: Session, one: Port) -> Record:
     return port_record(one, device)
 
 
-def _name(record: Record) -> str:
-    name = f"port {record['port']}/udp" + ("6" if record["family"] == 6 else "")
-    name += f" on {record['local']}" if record["local"] else ""
-    return name + (f" device {record['device']}" if record["device"] else "")
-
-
-def _result(record: Record) -> list[str]:
-    return [f"{_name(record)} accepts {accept(record)} from {who(record)}"]
-
-
 @port.command(name="show")
 @key_options
 @common
@@ -227,58 +239,33 @@ def _result(record: Record) -> list[str]:
 def show_(session: Session, /, **given: Any) -> None:
     """Print every field and counter of a port."""
     key = _key(session, given)
-    one = session.world.door.port(key)
+    one = _holder(session, key).door.port(key)
     if one is None:
         raise NotFoundError(f"there is no {port_name(key)}", f"{session.command('port')} list")
-    show(session, {"port": _record(session, one)}, lambda r: _details(r["port"]))
-
-
-def _details(record: Record) -> list[str]:
-    stats = record["stats"]
-    return fields(
-        [
-            ("port", _name(record)),
-            ("accepts", accept(record)),
-            ("inner", " ".join(map(str, record["inner"]))),
-            ("from", who(record)),
-            ("no checksum", _zero(record)),
-            ("remote checksum", "written at once" if record["remcsum_nopartial"] else "left partial"),
-            ("made by", {"admin": "port add", "tunnel": "tunnel add"}[record["origin"]]),
-            ("received", f"{stats['packets']} packets, {stats['octets']} octets"),
-            ("merged", f"{stats['offloaded']} packets"),
-            ("drops", drops(stats["drops"])),
-        ]
-    )
-
-
-def _zero(record: Record) -> str:
-    return "accepted" if record["family"] == 4 or record["zero_csum6"] else "refused"
+    show(session, {"port": _record(session, one)}, lambda r: details(r["port"]))
 
 
 @port.command(name="list")
 @common
 @pass_session
 def list_(session: Session) -> None:
-    """Print all ports of this namespace."""
-    records = [_record(session, one) for one in session.world.door.ports()]
+    """Print all ports of this namespace, of every module that is loaded."""
+    records = [_record(session, one) for one in _ports(session)]
+    show(session, {"ports": records}, lambda r: columns(list_rows(r["ports"])))
+    if not session.json and any(not record["port"] for record in records):
+        note("port 0: the kernel chose a number and does not tell it; ip fou del port 0 gue closes it")
 
-    def lines(record: Record) -> list[str]:
-        rows = [["PORT", "ACCEPTS", "INNER", "FROM", "MADE BY", "RX pkts/octets", "DROPS"]]
-        for one in record["ports"]:
-            wildcard = "[::]" if one["family"] == 6 else "*"
-            near = endpoint(one["local"], one["port"]) if one["local"] else f"{wildcard}:{one['port']}"
-            stats = one["stats"]
-            rows.append(
-                [
-                    near + (f"%{one['device']}" if one["device"] else ""),
-                    accept(one),
-                    ",".join(map(str, one["inner"])),
-                    who(one),
-                    one["origin"],
-                    f"{stats['packets']} / {octets(stats['octets'])}",
-                    drops(stats["drops"]),
-                ]
-            )
-        return columns(rows)
 
-    show(session, {"ports": records}, lines)
+def _ports(session: Session) -> list[Port]:
+    """Of the module asked for, else of all that are there; raises where none is."""
+    modules = [session.only] if session.only else list(Module)
+    found: list[Port] = []
+    missing = []
+    for module in modules:
+        try:
+            found += session.world.using(module).door.ports()
+        except UnsupportedError as error:
+            missing.append(error)
+    if len(missing) == len(modules):
+        raise missing[0]
+    return found

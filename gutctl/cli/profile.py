@@ -49,7 +49,7 @@ def profile() -> None:
 def add(session: Session, number: int | None, form: str, csum: str, sport: tuple[int, int] | None) -> None:
     """Make a profile. Without NUMBER one of the same content will do, else any free number."""
     wanted = Profile(number or 0, Format(form), Csum(csum), sport or DEFAULT_SOURCE_PORTS)
-    plan, result = plan_profile_add(session.world, wanted, session.command("profile"))
+    plan, result = plan_profile_add(session.gutless("profiles"), wanted, session.command("profile"))
     _finish(session, plan, lambda: result[0])
 
 
@@ -77,7 +77,7 @@ def set_(
         changes["source_ports"] = sport
     if not changes:
         raise UsageError("nothing to change was given", "gutctl profile set --help")
-    plan, after = plan_profile_set(session.world, number, changes)
+    plan, after = plan_profile_set(session.gutless("profiles"), number, changes)
     _finish(session, plan, lambda: after)
 
 
@@ -89,13 +89,13 @@ def set_(
 @pass_session
 def del_(session: Session, number: int, must_exist: bool, force: bool) -> None:
     """Delete a profile."""
-    plan = plan_profile_del(session.world, number, must_exist=must_exist, force=force)
+    plan = plan_profile_del(session.gutless("profiles"), number, must_exist=must_exist, force=force)
     carry_out(session, plan, "profile", lambda: f"profile {number}", lambda _: None, _result)
 
 
 def _finish(session: Session, plan: Plan, after: Callable[[], Profile]) -> None:
     def record(done: bool) -> Record:
-        now = session.world.door.profile(after().number) if done else None
+        now = session.gutless("profiles").door.profile(after().number) if done else None
         return profile_record(now or after())
 
     carry_out(session, plan, "profile", lambda: _name(after().number), record, _result)
@@ -121,7 +121,7 @@ def _result(record: Record) -> list[str]:
 @pass_session
 def show_(session: Session, number: int) -> None:
     """Print every field and counter of a profile."""
-    one = session.world.door.profile(number)
+    one = session.gutless("profiles").door.profile(number)
     if one is None:
         raise NotFoundError(f"there is no profile {number}", f"{session.command('profile')} list")
     show(session, {"profile": profile_record(one)}, lambda r: _details(r["profile"]))
@@ -149,7 +149,7 @@ def _details(record: Record) -> list[str]:
 @pass_session
 def list_(session: Session) -> None:
     """Print all profiles of this namespace."""
-    records = [profile_record(one) for one in session.world.door.profiles()]
+    records = [profile_record(one) for one in session.gutless("profiles").door.profiles()]
 
     def lines(record: Record) -> list[str]:
         rows = [["NUMBER", "FORMAT", "CSUM", "SPORT", "MADE BY", "TX pkts/octets", "DROPS"]]

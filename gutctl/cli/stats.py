@@ -24,7 +24,7 @@ def stats(session: Session) -> None:
     Text leaves out reasons that never happened, JSON has all of them. Octets are
     those of the inner packets.
     """
-    door = session.world.door
+    door = session.gutless("counters").door
     info = door.info()
     record: Record = {
         "module": info_record(info),

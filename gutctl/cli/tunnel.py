@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import click
 
 from gutctl import checks
+from gutctl.backend import backend
 from gutctl.cli.context import NAME, Checked, Session, changing, common, pass_session
 from gutctl.cli.output import carry_out, columns, show
 from gutctl.cli.tunnel_text import list_rows, result_lines, show_lines
 from gutctl.errors import NotFoundError, UsageError
 from gutctl.kinds import KINDS, MODES, usual_kind
-from gutctl.model import DEFAULT_PORT, DEFAULT_SOURCE_PORTS, Address, Csum, Format
+from gutctl.model import DEFAULT_PORT, DEFAULT_SOURCE_PORTS, Address, Csum, Format, Module
 from gutctl.plan import Plan
 from gutctl.planners.sharing import find_port
 from gutctl.planners.tunnel_add import AddRequest, plan_add
@@ -179,7 +180,8 @@ def add(session: Session, /, **given: Any) -> None:
 
 
 def _add_request(session: Session, given: dict[str, Any]) -> AddRequest:
-    form = Format(given["form"] or Format.GUTLESS)
+    does = backend(session.only or Module.GUTLESS)
+    form = Format(given["form"] or does.formats[0])
     kind = given["link_kind"]
     mode = given["mode"] or (KINDS[kind].mode if kind else "ip")
     if given["any_source"] and given["sources"]:
@@ -210,6 +212,7 @@ def _add_request(session: Session, given: dict[str, Any]) -> AddRequest:
         addresses=tuple(dict.fromkeys(given["addresses"])),
         sources=frozenset(given["sources"]),
         any_source=given["any_source"],
+        module=does.module,
     )
     return AddRequest(
         wanted,
@@ -255,7 +258,7 @@ def set_(session: Session, /, **given: Any) -> None:
     changes = _changes(given)
     if not changes:
         raise UsageError("nothing to change was given", "gutctl tunnel set --help")
-    plan, after = plan_set(session.world, SetRequest(name, changes))
+    plan, after = plan_set(session.world.using(session.only), SetRequest(name, changes))
     _finish(session, plan, after, session.world.here)
 
 
@@ -311,15 +314,13 @@ def _finish(session: Session, plan: Plan, wanted: Tunnel, stands: Any) -> None:
 def _state(session: Session, seen: Seen) -> State:
     if not seen.reachable:
         return State(None, [], [])
-    return session.world.state(seen.sends, needed=False)
+    return session.world.using(seen.tunnel.module).state(seen.sends, needed=False)
 
 
 def _with_receiver(session: Session, seen: Seen) -> Record:
     state = _state(session, seen)
     record = seen_record(session.world, seen, state)
-    port = None
-    if seen.tunnel.port is not None:
-        port = find_port(state.ports, seen.tunnel.family, seen.tunnel.port, seen.tunnel.local)
+    port = find_port(state.ports, seen.tunnel)
     record["receiver"] = None if port is None else {"name": port_name(port), **port_record(port)}
     return record
 
@@ -331,7 +332,7 @@ def _with_receiver(session: Session, seen: Seen) -> Record:
 @pass_session
 def del_(session: Session, name: str, must_exist: bool) -> None:
     """Delete a tunnel, and its port when no other tunnel receives on it."""
-    plan = plan_del(session.world, name, must_exist=must_exist)
+    plan = plan_del(session.world.using(session.only), name, must_exist=must_exist)
     carry_out(session, plan, "tunnel", lambda: name, lambda _: None, result_lines)
 
 
@@ -341,7 +342,7 @@ def del_(session: Session, name: str, must_exist: bool) -> None:
 @pass_session
 def show_(session: Session, name: str) -> None:
     """Print every field of a tunnel."""
-    seen = find_tunnel(session.world, name)
+    seen = find_tunnel(session.world.using(session.only), name)
     if seen is None:
         raise NotFoundError(f"there is no tunnel {name}", f"{session.command('tunnel')} list")
     show(session, {"tunnel": _with_receiver(session, seen)}, lambda r: show_lines(r["tunnel"]))
@@ -352,11 +353,16 @@ def show_(session: Session, name: str) -> None:
 @common
 @pass_session
 def list_(session: Session, stats: bool) -> None:
-    """Print the tunnels whose devices stand in this namespace."""
+    """Print the tunnels whose devices stand in this namespace.
+
+    Links of the module fou that this tool did not make are printed with --module fou.
+    """
     states: dict[Any, State] = {}
     records = []
-    for seen in session.world.standing(session.world.here):
-        key = seen.sends if seen.reachable else object()
+    for seen in session.world.using(session.only).standing(session.world.here):
+        if seen.tunnel.foreign and session.only is None:
+            continue
+        key = (seen.sends, seen.tunnel.module) if seen.reachable else object()
         if key not in states:
             states[key] = _state(session, seen)
         records.append(seen_record(session.world, seen, states[key]))

@@ -34,6 +34,8 @@ def result_lines(record: Record) -> list[str]:
     words += [f"format {form}", f"csum {record['csum']}"]
     if tuple(record["source_ports"]) != DEFAULT_SOURCE_PORTS:
         words.append(f"sport {_sport(record)}")
+    if record["module"] != "gutless":
+        words.append(f"module {record['module']}")
     words += [f"mtu {record['mtu']}", "up" if record["up"] else "down"]
     lines = [f"{record['name']}: {_near(record)} -> {_far(record)}, {', '.join(words)}"]
     port = record["receiver"]
@@ -51,7 +53,8 @@ def who(port: Record) -> str:
     """Whom a port lets in."""
     if port["any_source"]:
         return "any source"
-    return ", ".join(map(bare, port["sources"])) or "nobody"
+    only = f" port {port['from_port']}" if port["from_port"] else ""
+    return (", ".join(map(bare, port["sources"])) or "nobody") + only
 
 
 def bare(prefix: str) -> str:
@@ -65,6 +68,7 @@ def show_lines(record: Record) -> list[str]:
     stats = record["stats"] or {}
     pairs = [
         ("name", record["name"]),
+        ("module", record["module"]),
         ("mode", record["mode"]),
         ("key", "none" if record["key"] is None else str(record["key"])),
         ("format", record["format"]),
@@ -89,7 +93,7 @@ def show_lines(record: Record) -> list[str]:
     port = record["receiver"]
     if port is not None:
         pairs.append(("receives on", f"{port['name']}: {accept(port)} from {who(port)}"))
-        pairs.append(("port drops", drops(port["stats"]["drops"])))
+        pairs.append(("port drops", drops(port["stats"]["drops"]) if port["stats"] else "-"))
     pairs += [("note", text) for text in record["notes"]]
     return fields(pairs)
 
@@ -103,6 +107,9 @@ def list_rows(records: Sequence[Record], *, stats: bool) -> list[list[str]]:
     head = ["NAME", "MODE", "FORMAT", "LOCAL", "REMOTE", "MTU", "STATE", "KEY", "KIND"]
     if stats:
         head += ["RX pkts/octets", "TX pkts/octets", "DROPS"]
+    modules = any(record["module"] != "gutless" for record in records)
+    if modules:
+        head.append("MODULE")
     rows = [head]
     for record in records:
         row = [
@@ -118,17 +125,19 @@ def list_rows(records: Sequence[Record], *, stats: bool) -> list[list[str]]:
         ]
         if stats:
             row += _counters(record)
+        if modules:
+            row.append(record["module"])
         rows.append(row)
     return rows
 
 
 def _counters(record: Record) -> list[str]:
     stats = record["stats"]
-    lost = dict(record["port_drops"])
+    lost = dict(record["port_drops"] or {})
     if stats["tx_dropped"]:
         lost["tx"] = stats["tx_dropped"]
     return [
         f"{stats['rx_packets']} / {octets(stats['rx_octets'])}",
         f"{stats['tx_packets']} / {octets(stats['tx_octets'])}",
-        drops(lost),
+        drops(lost) if lost or record["port_drops"] is not None else "-",
     ]

@@ -10,7 +10,8 @@ from gutctl.checks import host_network
 from gutctl.door import Door
 from gutctl.model import Port
 from gutctl.plan import Difference
-from gutctl.planners.sharing import acquire, find_port
+from gutctl.planners.receiving import acquire
+from gutctl.planners.sharing import find_port
 from gutctl.planners.words import number_or_inherit, prefix_list, range_word, yes
 from gutctl.tunnel import Tunnel, kind_of
 
@@ -158,9 +159,13 @@ def _sharing(
     )
     if asked.remote != now.remote and not sources_given and not asked.any_source:
         wish = replace(wish, sources=frozenset({host_network(now.remote)}))
-    port = find_port(ports, now.family, now.port or 0, now.local)
+    port = find_port(ports, now)
     if port is None:
         return [Difference("receiving port", "missing", f"open for {_who(wish)}", f"--port {now.port}")]
+    if not now.backend.source_lists:
+        if now.any_source == asked.any_source:
+            return []
+        return [Difference("from", _who(now), _who(asked), _option(asked))]
     same = (wish.sources, wish.any_source) == (now.sources, now.any_source)
     open_to = port.any_source == now.any_source and now.sources <= port.sources
     known = [] if same and open_to else others()

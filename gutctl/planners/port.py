@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gutctl.backend import backend
 from gutctl.door import Door
 from gutctl.errors import ConflictError, InUseError, NotFoundError, UsageError
-from gutctl.model import Accept, Network, Origin, Port, PortKey
+from gutctl.model import Accept, Module, Network, Origin, Port, PortKey
 from gutctl.plan import Difference, Plan, Step, Verdict, conflict
-from gutctl.planners.sharing import no_foreign_socket, no_overlap, open_port, port_command, users, who
+from gutctl.planners.sharing import find_port, no_foreign_socket, no_overlap, open_port, port_command, users, who
 from gutctl.planners.words import accept_word, port_name, prefix_list, protocol_list, yes
 from gutctl.tunnel import Tunnel
 from gutctl.world import State, World
@@ -27,8 +28,16 @@ def _tunnels(world: World, state: State, port: Port) -> list[Tunnel]:
     return users(port, state.ports, [seen.tunnel for seen in world.sending(world.here)])
 
 
-def _get(state: State, key: PortKey) -> Port | None:
-    return next((port for port in state.ports if port.key == key), None)
+def _get(world: World, state: State, key: PortKey) -> Port | None:
+    found = next((port for port in state.ports if port.key == key), None)
+    if found is None and not _lists(world):
+        # a connected one has an address of the kernel's choice in its key
+        return world.door.port(key)
+    return found
+
+
+def _lists(world: World) -> bool:
+    return backend(world.module or Module.GUTLESS).source_lists
 
 
 def options(key: PortKey, device: str | None = None) -> str:
@@ -50,7 +59,7 @@ def plan_port_add(world: World, wanted: Port, command: str = "gutctl port") -> t
     program's socket has it.
     """
     state = world.state(world.here)
-    now = _get(state, wanted.key)
+    now = _get(world, state, wanted.key)
     name = port_name(wanted)
     kernel = world.door
     if now is None:
@@ -59,6 +68,8 @@ def plan_port_add(world: World, wanted: Port, command: str = "gutctl port") -> t
         plan = Plan(name, Verdict.ADDED, [open_port(kernel, wanted)])
         plan.diff.append(f"+ {name}  from {who(wanted)}")
         return plan, wanted
+    if not _lists(world):
+        return _unlisted(world, state, now, wanted, command)
     tunnels = _tunnels(world, state, now)
     by_tunnels = frozenset[Network]().union(*(tunnel.sources for tunnel in tunnels))
     own = replace(now, sources=now.sources - by_tunnels)
@@ -72,6 +83,33 @@ def plan_port_add(world: World, wanted: Port, command: str = "gutctl port") -> t
     if found:
         raise conflict(name, found, f"{command} set {options(wanted.key)}", f"{command} del {options(wanted.key)}")
     return Plan(name, Verdict.UNCHANGED), now
+
+
+def _unlisted(world: World, state: State, now: Port, wanted: Port, command: str) -> tuple[Plan, Port]:
+    """As it is, or not: nothing of such a port can be changed. Tunnels that opened it forget that they did."""
+    name = port_name(now)
+    found = [replace(one, option=None) for one in _differences(now, wanted)]
+    if found:
+        raise conflict(name, found, "", f"{command} del {options(now.key)}, then port add again")
+    plan = Plan(name, Verdict.UNCHANGED)
+    for seen in world.sending(world.here):
+        tunnel, link = seen.tunnel, seen.tunnel.link
+        if not tunnel.opened or link is None or now not in [find_port(state.ports, tunnel)]:
+            continue
+        plan.verdict = Verdict.CHANGED
+        plan.steps.append(_forget(world.kernel(seen.stands), tunnel.name, link.alias, tunnel))
+        plan.diff = [f"~ {name}  stays when its tunnels go"]
+    return plan, now
+
+
+def _forget(kernel: Door, name: str, before: str, tunnel: Tunnel) -> Step:
+    after = replace(tunnel, opened=False).alias.encode()
+    return Step(
+        f"note in the alias of {name} that the port stays",
+        lambda: kernel.link_set(name, alias=after),
+        lambda: kernel.link_set(name, alias=before),
+        (f"ip link set {name} alias '{after}'",),
+    )
 
 
 def _claim(kernel: Door, now: Port, own: Port, wanted: Port, tunnels: list[Tunnel]) -> tuple[Plan, Port]:
@@ -117,6 +155,8 @@ def _differences(now: Port, wanted: Port) -> list[Difference]:
     see("inner", protocol_list(now.inner), inner, f"--inner {inner}")
     if now.any_source != wanted.any_source:
         see("from", who(now), who(wanted), "--any-source" if wanted.any_source else _from(wanted))
+    elif not wanted.any_source and now.from_port != wanted.from_port:
+        see("from", who(now), who(wanted), None)
     elif not wanted.any_source:
         see("from", prefix_list(now.sources), prefix_list(wanted.sources), _from(wanted))
     for name, is_, want in (
@@ -146,7 +186,12 @@ class PortChange:
 def plan_port_set(world: World, change: PortChange) -> tuple[Plan, Port]:
     """The plan, and the port as it will be. Prefixes that are gone already stay gone."""
     state = world.state(world.here)
-    now = _get(state, change.key)
+    if not _lists(world):
+        raise UsageError(
+            f"{port_name(change.key)}: the in-tree module {world.module} cannot change a port while it runs",
+            f"gutctl port del {options(change.key)} --module {world.module}, then port add",
+        )
+    now = _get(world, state, change.key)
     if now is None:
         raise NotFoundError(f"there is no {port_name(change.key)}", "gutctl port list")
     after = replace(now, **change.settings)
@@ -207,7 +252,7 @@ def _set_step(kernel: Door, now: Port, after: Port) -> Step:
 def plan_port_del(world: World, key: PortKey, *, must_exist: bool = False, force: bool = False) -> Plan:
     """The plan. Raises InUseError where tunnels receive on it, unless ``force``."""
     state = world.state(world.here)
-    now = _get(state, key)
+    now = _get(world, state, key)
     name = port_name(key)
     if now is None:
         if must_exist:
@@ -222,7 +267,7 @@ def plan_port_del(world: World, key: PortKey, *, must_exist: bool = False, force
     kernel = world.door
     step = Step(
         f"close {name}",
-        lambda: kernel.port_del(key),
+        lambda: kernel.port_del(now.key),
         lambda: kernel.port_add(now),
         port_command(now, "del"),
     )

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gutctl.door import Door
-from gutctl.errors import ConflictError, InUseError
-from gutctl.model import DEFAULT_INNER, Accept, Address, Csum, Format, Origin, Port, PortKey, Profile
+from gutctl.errors import ConflictError, GutctlError, InUseError
+from gutctl.model import DEFAULT_INNER, Accept, Csum, Format, Module, Origin, Port, PortKey, Profile
 from gutctl.plan import Step
 from gutctl.planners.words import accept_word, port_name, prefix_list, range_word, yes
 from gutctl.portlist import Ports
@@ -24,9 +24,11 @@ __all__ = [
     "Share",
     "acquire",
     "find_port",
+    "must_fit",
     "no_foreign_socket",
     "no_overlap",
     "open_port",
+    "overlap",
     "profile_for",
     "release",
     "release_profile",
@@ -45,9 +47,11 @@ class Share:
     """The port as it will be."""
 
 
-def find_port(ports: Iterable[Port], family: int, number: int, local: Address | None) -> Port | None:
+def find_port(ports: Iterable[Port], tunnel: Tunnel) -> Port | None:
     """The port that takes a tunnel's packets: on any address, else on its local one."""
-    return Ports.of(ports).receiver(family, number, local)
+    if tunnel.port is None:
+        return None
+    return Ports.of(ports).receiver(tunnel.family, tunnel.port, tunnel.local, tunnel.remote)
 
 
 def users(port: Port, ports: Iterable[Port], tunnels: Iterable[Tunnel]) -> list[Tunnel]:
@@ -56,12 +60,15 @@ def users(port: Port, ports: Iterable[Port], tunnels: Iterable[Tunnel]) -> list[
     return [
         tunnel
         for tunnel in tunnels
-        if tunnel.port is not None and find_port(known, tunnel.family, tunnel.port, tunnel.local) == port
+        if tunnel.port is not None and find_port(known, tunnel) == port
     ]
 
 
 def no_foreign_socket(kernel: Door, key: PortKey) -> None:
-    """Raise InUseError where a program's socket has the port on any address."""
+    """Raise InUseError where a program's socket, or another module, has the port on any address."""
+    for module in Module:
+        if module is not kernel.module:
+            _not_of_module(kernel, module, key)
     if key.local is not None:
         return
     owner = kernel.udp_port_owner(key.family, key.port)
@@ -72,8 +79,22 @@ def no_foreign_socket(kernel: Door, key: PortKey) -> None:
         )
 
 
-def no_overlap(ports: Iterable[Port], key: PortKey) -> None:
-    """Raise InUseError where a port of ours has the number on an address that ``key`` includes."""
+def _not_of_module(kernel: Door, module: Module, key: PortKey) -> None:
+    """Raise InUseError where that module has a port that overlaps."""
+    try:
+        ports = kernel.using(module).ports()
+    except GutctlError:
+        return  # not loaded; or in a trouble of its own, and the kernel will say what is in the way
+    port = overlap(ports, key)
+    if port is not None:
+        raise InUseError(
+            f"{port_name(key)} is in use: {port_name(port)} of the module {module} is there",
+            f"choose another port, or gutctl port del {port.key.port} --module {module}",
+        )
+
+
+def overlap(ports: Iterable[Port], key: PortKey) -> Port | None:
+    """A port that has the number on an address that ``key`` includes."""
     for port in ports:
         other = port.key
         if (other.family, other.port) != (key.family, key.port):
@@ -81,8 +102,17 @@ def no_overlap(ports: Iterable[Port], key: PortKey) -> None:
         addresses = other.local is None or key.local is None or other.local == key.local
         devices = not other.ifindex or not key.ifindex or other.ifindex == key.ifindex
         if addresses and devices:
-            hint = f"give --local {other.local}, or another port" if other.local else "take another port"
-            raise InUseError(f"{port_name(port)} is there, which {port_name(key)} would include", hint)
+            return port
+    return None
+
+
+def no_overlap(ports: Iterable[Port], key: PortKey) -> None:
+    """Raise InUseError where a port of ours has the number on an address that ``key`` includes."""
+    port = overlap(ports, key)
+    if port is not None:
+        local = port.key.local
+        hint = f"give --local {local}, or another port" if local and not port.from_port else "take another port"
+        raise InUseError(f"{port_name(port)} is there, which {port_name(key)} would include", hint)
 
 
 def open_port(kernel: Door, port: Port) -> Step:
@@ -110,11 +140,13 @@ def open_port(kernel: Door, port: Port) -> Step:
 
 def who(port: Port) -> str:
     """Whom it lets in."""
-    return "any source" if port.any_source else prefix_list(port.sources)
+    if port.any_source:
+        return "any source"
+    return prefix_list(port.sources) + (f" port {port.from_port}" if port.from_port else "")
 
 
 def port_command(port: Port, verb: str = "add") -> tuple[str, ...]:
-    """What ``ip fou`` has for it: FOU and GUE ports without a list of sources."""
+    """What ``ip fou`` has for it: the port of the in-tree module, or the nearest to one of ours."""
     words = ["ip", *(["-6"] if port.key.family == 6 else []), "fou", verb]
     words += ["port", str(port.key.port)]
     if Accept.FOU in port.accept:
@@ -123,6 +155,10 @@ def port_command(port: Port, verb: str = "add") -> tuple[str, ...]:
         words += ["gue"]
     if port.key.local is not None:
         words += ["local", str(port.key.local)]
+    if port.module is Module.FOU:
+        if port.from_port:
+            words += ["peer", *(str(peer.network_address) for peer in port.sources), "peer_port", str(port.from_port)]
+        return (" ".join(words),)
     return (f"# {verb} {port_name(port)}: no ip equivalent; nearest: {' '.join(words)}",)
 
 
@@ -144,7 +180,7 @@ def _zero6(tunnel: Tunnel) -> bool:
     return tunnel.family == 6 and tunnel.csum is Csum.ZERO
 
 
-def _must_fit(tunnel: Tunnel, port: Port) -> None:
+def must_fit(tunnel: Tunnel, port: Port) -> None:
     """Raise ConflictError where the port would not take the peer's packets."""
     name = port_name(port)
     number = port.key.port
@@ -187,7 +223,7 @@ def acquire(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterabl
     if tunnel.port is None:
         return Share(replace(tunnel, sources=frozenset(), any_source=False))
     ports = Ports.of(ports)
-    port = find_port(ports, tunnel.family, tunnel.port, tunnel.local)
+    port = find_port(ports, tunnel)
     if port is None:
         port = _new_port(tunnel, tunnel.port)
         no_overlap(ports, port.key)
@@ -195,7 +231,7 @@ def acquire(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterabl
         share = Share(replace(tunnel, sources=port.sources), [open_port(kernel, port)], port=port)
         share.diff.append(f"+ {port_name(port)}  from {who(port)}")
         return share
-    _must_fit(tunnel, port)
+    must_fit(tunnel, port)
     mates = users(port, ports, others)
     any_by_tunnel = any(mate.any_source for mate in mates)
     if tunnel.any_source:
@@ -256,7 +292,7 @@ def release(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterabl
     if tunnel.port is None:
         return share
     ports = Ports.of(ports)
-    port = find_port(ports, tunnel.family, tunnel.port, tunnel.local)
+    port = find_port(ports, tunnel)
     if port is None:
         return share
     mates = users(port, ports, others)

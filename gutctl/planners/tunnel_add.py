@@ -10,11 +10,12 @@ from gutctl.checks import host_network, pair, remote_checksum
 from gutctl.door import Door, Netns
 from gutctl.errors import ConflictError, NotFoundError, UsageError
 from gutctl.kinds import KINDS
-from gutctl.model import Csum, Format, Info
-from gutctl.plan import Plan, Step, Verdict, conflict
+from gutctl.model import Csum, Format, Info, Module
+from gutctl.plan import Difference, Plan, Step, Verdict, conflict
 from gutctl.planners.compare import compare
+from gutctl.planners.receiving import acquire
 from gutctl.planners.route import by_route, check_mtu, one_per_pair
-from gutctl.planners.sharing import ProfileShare, acquire, find_port, profile_for
+from gutctl.planners.sharing import ProfileShare, find_port, profile_for
 from gutctl.planners.words import endpoint, range_word
 from gutctl.tunnel import Inner, Tunnel, kind_of, to_link
 from gutctl.world import Seen, State, World
@@ -42,6 +43,9 @@ def check_tunnel(tunnel: Tunnel, info: Info | None = None) -> None:
     ``info``: the loaded module; UnsupportedError for what it cannot.
     """
     _check_inside(tunnel)
+    tunnel.backend.check(tunnel)
+    if info is not None:
+        tunnel.backend.require(tunnel, info)
     remote_checksum(tunnel.format, tunnel.csum, info)
     pair(tunnel.local, tunnel.remote)
     _check_df(tunnel)
@@ -94,6 +98,7 @@ def notes_on(tunnel: Tunnel, kernel: Door) -> list[str]:
             "IPv6 without a UDP checksum: the conditions of RFC 6936 are yours to meet,"
             " and the peer's port must accept it (--zero-csum6)"
         )
+    notes += tunnel.backend.notes(tunnel)
     mine = kernel.local_addresses()
     if tunnel.remote in mine:
         notes.append(f"{tunnel.remote} is an address of this host itself")
@@ -115,6 +120,8 @@ def summary(tunnel: Tunnel, source: str | None = None) -> str:
     ]
     if not tunnel.by_flow:
         words.append(f"sport {range_word(tunnel.source_ports)}")
+    if tunnel.module is not Module.GUTLESS:
+        words.append(f"module {tunnel.module}")
     words += [f"mtu {tunnel.mtu}", "up" if tunnel.up else "down"]
     return ", ".join(words)
 
@@ -133,6 +140,7 @@ def plan_add(world: World, request: AddRequest) -> tuple[Plan, Tunnel]:
     that differs, UsageError, NotFoundError (no route), InUseError (port).
     """
     asked = request.tunnel
+    world = world.using(asked.module)
     if asked.port is not None and not asked.any_source and not asked.sources:
         asked = replace(asked, sources=frozenset({host_network(asked.remote)}))
     if asked.port is None:
@@ -143,7 +151,11 @@ def plan_add(world: World, request: AddRequest) -> tuple[Plan, Tunnel]:
         stands = request.move_to
     state = world.state(world.here)
     check_tunnel(asked, state.info)
-    there = _occupant(world, asked.name, stands)
+    there = _occupant(world.using(None), asked.name, stands)
+    if there is not None and there.tunnel.module is not asked.module:
+        module = Difference("module", there.tunnel.module, asked.module, None)
+        name = asked.name
+        raise conflict(name, [module], "", f"gutctl tunnel del {name}, then tunnel add again, or choose another name")
     if there is not None:
         return _compare(world, request, asked, there, state)
     return _create(world, request, asked, stands, state)
@@ -185,7 +197,7 @@ def _others(world: World, tunnel: Tunnel, but: Netns) -> list[Tunnel]:
 
 def _shares(state: State, tunnel: Tunnel) -> bool:
     """Whether something it needs is there, so that it matters who brought it."""
-    port = find_port(state.ports, tunnel.family, tunnel.port or 0, tunnel.local)
+    port = find_port(state.ports, tunnel)
     return port is not None and (port.any_source or bool(port.sources & tunnel.sources))
 
 

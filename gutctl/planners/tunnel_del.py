@@ -9,7 +9,8 @@ from __future__ import annotations
 from gutctl import ipwords
 from gutctl.errors import ConflictError, NotFoundError
 from gutctl.plan import Plan, Step, Verdict
-from gutctl.planners.sharing import release, release_profile
+from gutctl.planners.receiving import release
+from gutctl.planners.sharing import release_profile
 from gutctl.world import Seen, World
 
 __all__ = ["find_tunnel", "plan_del"]
@@ -26,7 +27,7 @@ def find_tunnel(world: World, name: str) -> Seen | None:
     link = world.door.link(name)
     if link is not None:
         raise ConflictError(
-            f"{name} is a device of kind {link.kind or 'unknown'}, not a tunnel of gutless",
+            f"{name} is a device of kind {link.kind or 'unknown'}, not a tunnel of {world.module or 'gutless or fou'}",
             ipwords.ip(world.here, "link", "show", name),
         )
     return None
@@ -39,6 +40,7 @@ def plan_del(world: World, name: str, *, must_exist: bool = False) -> Plan:
         if must_exist:
             raise NotFoundError(f"there is no tunnel {name}", "gutctl tunnel list")
         return Plan(f"tunnel {name}", Verdict.ABSENT)
+    world = world.using(seen.tunnel.module)
     plan = Plan(f"tunnel {name}", Verdict.DELETED)
     if seen.reachable:
         _let_go(world, seen, plan)
@@ -67,7 +69,7 @@ def _let_go(world: World, seen: Seen, plan: Plan) -> None:
     kernel = world.kernel(seen.sends)
     state = world.state(seen.sends, needed=False)
     if state.info is None:
-        plan.notes.append("the gutless module is not loaded, so there is no port to close")
+        plan.notes.append(f"the {seen.tunnel.module} module is not loaded, so there is no port to close")
         return
     tunnel = seen.tunnel
     if tunnel.port is None and not tunnel.profile:

@@ -20,15 +20,9 @@ from gutctl.door import Door
 from gutctl.errors import ConflictError, GutctlError, NotFoundError
 from gutctl.model import Link
 from gutctl.plan import Plan, Step, Verdict
+from gutctl.planners.receiving import exchange
 from gutctl.planners.route import by_route, one_per_pair
-from gutctl.planners.sharing import (
-    ProfileShare,
-    Share,
-    acquire,
-    profile_for,
-    release,
-    release_profile,
-)
+from gutctl.planners.sharing import ProfileShare, Share, profile_for, release_profile
 from gutctl.planners.swap import swap_profile
 from gutctl.planners.tunnel_add import check_tunnel, notes_on, summary
 from gutctl.planners.tunnel_del import find_tunnel
@@ -66,6 +60,7 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
             "run this where that namespace has a name in /run/netns",
         )
     now = seen.tunnel
+    world = world.using(now.module)
     _same_inside(now, request.changes)
     changes = {name: value for name, value in request.changes.items() if name not in _INSIDE}
     asked = _wanted(now, changes)
@@ -150,10 +145,7 @@ def _plan(world: World, seen: Seen, asked: Tunnel, state: State, changed: set[st
             if not (other.tunnel.name == now.name and world.same(other.stands, seen.stands))
         ]
         if changed & _SHARING:
-            acquired = acquire(kernel, state.ports, asked, [*others, now])
-            ports = [p for p in state.ports if acquired.port is None or p.key != acquired.port.key]
-            ports += [acquired.port] if acquired.port is not None else []
-            released = release(kernel, ports, now, [*others, acquired.tunnel])
+            acquired, released = exchange(kernel, state.ports, now, asked, others)
         if changed & _PROFILE:
             swap = swap_profile(kernel, state.numbered, now, asked, others, state.info)
             if swap is not None:

@@ -16,10 +16,11 @@ from typing import Any
 from fake_kernel import Machine
 
 from gutctl.door import Door, Netns
+from gutctl.model import Module
 from gutctl.world import World
 
 HERE = __file__
-NOT_OURS = ("fake_kernel.py", "fake_links.py")
+NOT_OURS = ("fake_kernel.py", "fake_fou.py", "fake_links.py")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class _Counted:
     def __init__(self, door: Door, requests: Counter[str]) -> None:
         self._door = door
         self._requests = requests
+
+    def using(self, module: Module) -> Door:
+        return _Counted(self._door.using(module), self._requests)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._door, name)

@@ -30,6 +30,7 @@ from gutctl.model import (
     Format,
     Info,
     Link,
+    Module,
     Network,
     Origin,
     Port,
@@ -52,6 +53,8 @@ class Namespace:
     ports: dict[PortKey, Port] = field(default_factory=dict)
     profiles: dict[int, Profile] = field(default_factory=dict)
     links: dict[str, Link] = field(default_factory=dict)
+    fou_ports: dict[tuple[PortKey, int], Port] = field(default_factory=dict)
+    """Of the in-tree module, by key and peer's port."""
     owners: dict[tuple[int, int], str] = field(default_factory=dict)
     """Sockets of programs by family and port."""
     addresses: set[Address] = field(default_factory=lambda: {IPv4Address("203.0.113.5"), IPv6Address("2001:db8::5")})
@@ -66,6 +69,8 @@ class Machine:
     def __init__(self) -> None:
         self.spaces: dict[str, Namespace] = {ROOT: Namespace(), "blue": Namespace()}
         self.loaded = True
+        self.fou = True
+        self.fou6 = True
         self.features = frozenset({"ipv6", "remcsum", "icmp"})
         self.unreachable: set[str] = set()
         self.requests: list[str] = []
@@ -86,6 +91,7 @@ class Machine:
             name: replace(
                 space,
                 ports=dict(space.ports),
+                fou_ports=dict(space.fou_ports),
                 profiles=dict(space.profiles),
                 links={n: plain(link) for n, link in space.links.items()},
             )
@@ -137,6 +143,17 @@ class FakeKernel(FakeLinks):
     def __init__(self, machine: Machine, name: str) -> None:
         self.machine = machine
         self.name = name
+
+    @property
+    def module(self) -> Module:
+        return Module.GUTLESS
+
+    def using(self, module: Module) -> FakeKernel:
+        from fake_fou import FakeFou
+
+        if module is self.module:
+            return self
+        return (FakeFou if module is Module.FOU else FakeKernel)(self.machine, self.name)
 
     def close(self) -> None: ...
 

@@ -46,6 +46,9 @@ class Backend:
     source_lists: bool
     """A port has a list of prefixes that may send to it, and can be changed while it runs. Else it
     lets in everybody, or is connected to one address and port."""
+    any_local: bool
+    """Over IPv4 a link may leave its address to the route, packet by packet. The in-tree module
+    computes the UDP checksum before it knows the route, with the address 0: a wrong one."""
     profiles: bool
     """There are profiles: ranges of source ports, and what they may say more."""
     counters: bool
@@ -170,7 +173,7 @@ BACKENDS: Mapping[Module, Backend] = {
             csums=tuple(Csum),
             accept=frozenset({Accept.GUE0, Accept.BARE, Accept.GUTLESS}),
             inner=DEFAULT_INNER,
-            source_lists=True, profiles=True, counters=True,
+            source_lists=True, any_local=True, profiles=True, counters=True,
         ),
         Backend(
             Module.FOU, 1, 2,
@@ -178,7 +181,7 @@ BACKENDS: Mapping[Module, Backend] = {
             csums=(Csum.FULL, Csum.ZERO, Csum.REMOTE),
             accept=frozenset({Accept.GUE0, Accept.BARE}),
             inner=ALL_INNER,
-            source_lists=False, profiles=False, counters=False,
+            source_lists=False, any_local=False, profiles=False, counters=False,
         ),
     )
 }  # fmt: skip

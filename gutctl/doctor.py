@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from gutctl import __version__, ethtool
-from gutctl.errors import ExitStatus, GutctlError
-from gutctl.model import DEFAULT_PORT
+from gutctl.backend import backend
+from gutctl.errors import ExitStatus, GutctlError, UnsupportedError
+from gutctl.model import DEFAULT_PORT, Module
 from gutctl.planners.port import options
 from gutctl.planners.words import port_name
 from gutctl.records import seen_record
@@ -109,14 +110,40 @@ class Machine:
 def examine(world: World, machine: Machine | None = None) -> Iterator[Finding]:
     """Everything there is to find, in the order in which to mend it."""
     machine = machine or Machine()
-    yield from _module(machine)
+    yield from _module(machine, wanted=world.module is not Module.FOU)
+    yield from _fou(world, machine, wanted=world.module is Module.FOU)
     yield from _needed(machine)
     yield from _sysctls(world)
     yield from _queues(world)
     yield from _tunnels(world)
 
 
-def _module(machine: Machine) -> Iterator[Finding]:
+def _able(module: Module, rest: str) -> str:
+    """What a module can do, in the words of the command line."""
+    does = backend(module)
+    return f"formats {' '.join(does.formats)}, csum {' '.join(does.csums)}, {rest}"
+
+
+def _fou(world: World, machine: Machine, *, wanted: bool) -> Iterator[Finding]:
+    """The kernel's own module; its absence is a failure only where it is asked for."""
+    try:
+        info = world.using(Module.FOU).door.info()
+    except UnsupportedError as error:
+        command = error.hint if machine.installed("fou") else f"apt-get install linux-image-{machine.release}"
+        text = "module fou, the kernel's own, is not loaded (for --module fou)"
+        level = Level.FAIL if wanted else Level.OK
+        yield Finding(level, text, command if wanted else None, ExitStatus.UNSUPPORTED)
+        return
+    except GutctlError as error:
+        yield Finding(Level.WARN, f"module fou cannot be asked: {error.message}", error.hint)
+        return
+    over = "over IPv4 and IPv6" if "ipv6" in info.features else "over IPv4, not IPv6 (no module fou6)"
+    senders = "ports for all or for one peer's port" if "bind" in info.features else "ports for all"
+    text = f"module fou, the kernel's own, loaded: {_able(Module.FOU, f'{over}; {senders}, uncounted')}"
+    yield Finding(Level.OK, text, None if "ipv6" in info.features else "modprobe fou6")
+
+
+def _module(machine: Machine, *, wanted: bool) -> Iterator[Finding]:
     release = machine.release
     if machine.loaded("gutless"):
         version = machine.version("gutless")
@@ -125,8 +152,10 @@ def _module(machine: Machine) -> Iterator[Finding]:
             yield Finding(Level.OK, text)
         else:
             yield Finding(Level.WARN, f"{text}: not the same version", "modprobe -r gutless && modprobe gutless")
+        able = _able(Module.GUTLESS, "profiles; ports for lists of prefixes, counted")
+        yield Finding(Level.OK, f"module gutless can: {able}")
         return
-    missing = partial(Finding, Level.FAIL, status=ExitStatus.UNSUPPORTED)
+    missing = partial(Finding, Level.FAIL if wanted else Level.OK, status=ExitStatus.UNSUPPORTED)
     if machine.installed("gutless"):
         yield missing(f"module gutless is there for {release}, not loaded", "modprobe gutless")
     else:
@@ -198,11 +227,15 @@ def _queues(world: World) -> Iterator[Finding]:
 def _tunnels(world: World) -> Iterator[Finding]:
     door = world.door
     try:
-        state = world.state(world.here, needed=False)
+        states = {
+            (world.here, module): world.using(module).state(world.here, needed=False)
+            for module in ([world.module] if world.module else Module)
+        }
     except GutctlError as error:
         yield Finding(Level.WARN, f"ports and profiles cannot be read: {error.message}", error.hint)
         return
-    ours = {(port.key.family, port.key.port) for port in state.ports}
+    ports = [port for state in states.values() for port in state.ports]
+    ours = {(port.key.family, port.key.port) for port in ports}
     for family in (4, 6):
         owner = door.udp_port_owner(family, DEFAULT_PORT)
         if owner is not None and (family, DEFAULT_PORT) not in ours:
@@ -211,18 +244,25 @@ def _tunnels(world: World) -> Iterator[Finding]:
                 f"port {DEFAULT_PORT}/udp over IPv{family} is held by {owner}",
                 "stop that program, or give tunnels another --port",
             )
-    for port in state.ports:
+    for port in ports:
         if port.any_source:
             yield Finding(
                 Level.WARN,
                 f"{port_name(port)} lets everybody inject packets (the class of CVE-2024-7596)",
-                f"gutctl port set {options(port.key)} --from PREFIX",
+                f"gutctl port set {options(port.key)} --from PREFIX"
+                if backend(port.module).source_lists
+                else "one --sport at each end, and no --any-source; or the module gutless",
             )
     for seen in world.standing(world.here):
-        there = state
-        if seen.moved:
-            there = world.state(seen.sends, needed=False) if seen.reachable else State(None, [], [])
         tunnel = seen.tunnel
+        if tunnel.foreign and world.module is None:
+            continue
+        there = State(None, [], [])
+        if seen.reachable:
+            place = seen.sends, tunnel.module
+            if place not in states:
+                states[place] = world.using(tunnel.module).state(seen.sends, needed=False)
+            there = states[place]
         notes = seen_record(world, seen, there)["notes"]
         # that the module is missing has been said
         for text in notes if there.info is not None or not seen.reachable else []:
@@ -237,6 +277,8 @@ def _mend(name: str, note: str) -> str | None:
     if "receiving port" in note:
         number = note.partition("receiving port ")[2].partition("/")[0]
         return f"gutctl tunnel set {name} --port {number}"
+    if "local address" in note:
+        return f"gutctl tunnel set {name} --local ADDR"
     if "profile" in note:
         return f"gutctl tunnel set {name} --sport auto"
     return None

@@ -167,5 +167,7 @@ def _notes(seen: Seen, state: State, port: Port | None) -> Iterable[str]:
     if tunnel.port is not None and port is None:
         guess = " (a guess: the link has no alias of ours)" if tunnel.inferred else ""
         yield f"its receiving port {tunnel.port}/udp is not open{guess}"
+    if tunnel.family == 4 and tunnel.local is None and tunnel.needs_local:
+        yield f"without a local address the module {tunnel.module} sends wrong UDP checksums over IPv4"
     if tunnel.profile_missing:
         yield f"its profile {tunnel.profile} is missing: nothing is sent"

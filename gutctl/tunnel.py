@@ -180,6 +180,11 @@ class Tunnel:
         return Alias(self.port, self.sources, self.any_source, self.mtu_fixed, self._alike, self.opened)
 
     @property
+    def needs_local(self) -> bool:
+        """Whether its link has to have an address of this host, even if none is given."""
+        return self.family == 6 or (not self.backend.any_local and self.csum is not Csum.ZERO)
+
+    @property
     def foreign(self) -> bool:
         """Perhaps of somebody else's making: of a module that others drive, too, and without a mark of ours."""
         return self.inferred and self.module is not Module.GUTLESS

@@ -19,9 +19,10 @@ __all__ = ["doctor"]
 def doctor(session: Session) -> None:
     """Look for what keeps tunnels from working. Changes nothing.
 
-    Exit status: 0 when nothing fails, 7 when the kernel's part is missing, else 1.
+    Exit status: 0 when nothing fails, 7 when the kernel's part is missing (gutless,
+    unless --module says otherwise), else 1.
     """
-    findings = list(examine(session.world))
+    findings = list(examine(session.world.using(session.only)))
     record: Record = {
         "findings": [{"level": one.level.value, "text": one.text, "command": one.command} for one in findings]
     }

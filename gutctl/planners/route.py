@@ -15,24 +15,24 @@ __all__ = ["by_route", "check_mtu", "one_per_pair"]
 
 
 def by_route(kernel: Door, tunnel: Tunnel) -> Tunnel:
-    """Fill in the MTU, and over IPv6 the local address, that were not given.
+    """Fill in the MTU, and the local address where it is needed, that were not given.
 
     A link that sends IPv6 without a local address would send from ``::``. Raises
     NotFoundError where there is no route to the peer.
     """
-    if tunnel.mtu is not None and (tunnel.local is not None or tunnel.family == 4):
+    if tunnel.mtu is not None and (tunnel.local is not None or not tunnel.needs_local):
         return tunnel
     try:
         path_mtu, device, source = kernel.route_mtu(tunnel.remote)
     except NotFoundError as error:
-        missing = "--mtu" if tunnel.family == 4 or tunnel.local else "--mtu and --local"
+        missing = "--mtu" if tunnel.local or not tunnel.needs_local else "--mtu and --local"
         raise NotFoundError(error.message, error.hint or f"make a route, or give {missing}") from error
     if device == tunnel.name:
         raise UsageError(
             f"the route to {tunnel.remote} leads into {tunnel.name} itself",
             f"ip route get {tunnel.remote}",
         )
-    if tunnel.local is None and tunnel.family == 6:
+    if tunnel.local is None and tunnel.needs_local:
         tunnel = replace(tunnel, local=source)
     if tunnel.mtu is None:
         tunnel = replace(tunnel, mtu=tunnel.mtu_over(path_mtu))

@@ -73,10 +73,10 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
     kernel = world.kernel(seen.sends)
     state = world.state(seen.sends)
     check_tunnel(asked, state.info)
-    if asked.mtu is None:
+    if asked.mtu is None or (asked.local is None and asked.needs_local):
         asked = by_route(kernel, asked)
         check_tunnel(asked)
-    changed = {key for key in changes if getattr(asked, key) != getattr(now, key)}
+    changed = {key for key in {*changes, "local"} if getattr(asked, key) != getattr(now, key)}
     if (asked.remote, asked.local) != (now.remote, now.local) or (changed & _LINK and now.kind == "ip6gretap"):
         one_per_pair(kernel, asked, changing=True)
     # what is missing is made again when it is said

@@ -66,6 +66,8 @@ def additions(draw: st.DrawFn, name: str = "west") -> str:
     family = draw(st.sampled_from([4, 6]))
     remote = draw(st.sampled_from({4: FAMILY4, 6: FAMILY6}[family]))
     words = ["tunnel", "add", name, "--remote", remote, *draw(options(family))]
+    if draw(st.integers(0, 3)) == 0:
+        words += ["--module", "fou"]
     if draw(st.integers(0, 4)) == 0:
         words += ["--move-to", "blue"]
     return shlex.join(words)
@@ -77,6 +79,8 @@ PORTS = st.sampled_from(
         "port add 6080 --any-source",
         "port add 6080 -6 --from 2001:db8::7 --zero-csum6",
         "port add 7000 --accept fou:4 --from 10.0.0.0/8",
+        "port add 7000 --module fou --any-source",
+        "port add 6080 --module fou --from 198.51.100.7 --from-port 6080",
         "port add 7001 --local 203.0.113.5 --from 198.51.100.7",
         "profile add --format gutless --sport 50000-50100",
     ]

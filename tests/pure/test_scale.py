@@ -135,7 +135,8 @@ def test_lists_are_linear(line: str, shape: str) -> None:
     small, middle, large = (sum(one.requests.values()) for one in found)
     assert large - middle <= 2 * (middle - small)
     for one in found:
-        assert max(one.requests[name] for name in DUMPS) <= 3, f"{line}: {one.requests}"
+        # of all modules together
+        assert max(one.requests[name] for name in DUMPS) <= 4, f"{line}: {one.requests}"
 
 
 @pytest.mark.parametrize("shape", ["own", "shared", "inferred"])

@@ -110,7 +110,8 @@ def tunnel_record(tunnel: Tunnel, source: str | None = None) -> Record:
         "remote": str(tunnel.remote),
         "port": tunnel.port,
         "peer_port": tunnel.peer_port,
-        "source_ports": list(tunnel.source_ports),
+        # by flow, the in-tree module takes them from net.ipv4.ip_local_port_range
+        "source_ports": None if tunnel.by_flow and not tunnel.backend.profiles else list(tunnel.source_ports),
         "csum": tunnel.csum.value,
         "mtu": tunnel.mtu,
         "mtu_fixed": tunnel.mtu_fixed,

@@ -31,11 +31,16 @@ REMCSUM = "Write a checksum that the sender left to us at once, not when it is n
 OPEN = "everybody can now inject packets here (the class of CVE-2024-7596): --from is safer"
 
 
+def _number(text: str) -> int:
+    """A port; 0, for which the in-tree module has one of a number that it does not tell, only where it is."""
+    return 0 if text == "0" else checks.port_number(text)
+
+
 def key_options(function: F) -> F:
     """What names a port: number, family, local address, device."""
     for decorator in reversed(
         [
-            click.argument("number", metavar="PORT", type=Checked("PORT", checks.port_number)),
+            click.argument("number", metavar="PORT", type=Checked("PORT", _number)),
             click.option(
                 "--local", type=Checked("ADDR", checks.local_address),
                 help="Bound to this local address.  [any]",
@@ -79,8 +84,10 @@ def receive_options(function: F) -> F:
     return function
 
 
-def _key(session: Session, given: dict[str, Any], more: Sequence[Any] = ()) -> PortKey:
+def _key(session: Session, given: dict[str, Any], more: Sequence[Any] = (), *, adding: bool = False) -> PortKey:
     """The port meant; the family is that of any address given."""
+    if not given["number"] and (adding or session.only is not Module.FOU):
+        checks.port_number("0")
     words = {given["family"], given["family_word"] and int(given["family_word"])}
     prefixes = checks.one_family([*given.get("sources", ()), *more])
     local = given["local"]
@@ -123,7 +130,7 @@ def add(session: Session, /, **given: Any) -> None:
         raise UsageError(f"who may send to port {number}? Give --from PREFIX, or --any-source")
     if given["sources"] and given["any_source"]:
         raise UsageError("--any-source and --from: who may send, everybody or these?")
-    key = _key(session, given)
+    key = _key(session, given, adding=True)
     if given["zero_csum6"] and key.family == 4:
         raise UsageError("--zero-csum6: over IPv4 a packet without a checksum is always accepted")
     does = backend(session.only or Module.GUTLESS)
@@ -253,7 +260,7 @@ def list_(session: Session) -> None:
     records = [_record(session, one) for one in _ports(session)]
     show(session, {"ports": records}, lambda r: columns(list_rows(r["ports"])))
     if not session.json and any(not record["port"] for record in records):
-        note("port 0: the kernel chose a number and does not tell it; ip fou del port 0 gue closes it")
+        note("port 0: the kernel chose a number and does not tell it; gutctl port del 0 --module fou closes it")
 
 
 def _ports(session: Session) -> list[Port]:

@@ -23,6 +23,8 @@ def _far(record: Record) -> str:
 
 
 def _sport(record: Record) -> str:
+    if record["source_ports"] is None:
+        return "auto"
     low, high = record["source_ports"]
     return range_word((low, high))
 
@@ -32,7 +34,7 @@ def result_lines(record: Record) -> list[str]:
     form = record["format"] + ("" if record["inner"] == "any" else f" {record['inner']}")
     words = inside(record["mode"], record["link_kind"] or "", record["key"])
     words += [f"format {form}", f"csum {record['csum']}"]
-    if tuple(record["source_ports"]) != DEFAULT_SOURCE_PORTS:
+    if tuple(record["source_ports"] or DEFAULT_SOURCE_PORTS) != DEFAULT_SOURCE_PORTS:
         words.append(f"sport {_sport(record)}")
     if record["module"] != "gutless":
         words.append(f"module {record['module']}")

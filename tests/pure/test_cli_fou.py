@@ -10,9 +10,12 @@ import pytest
 from cli_runner import Result, gutctl, must
 from fake_kernel import ROOT, Machine
 
-from gutctl.model import Link, Module, Port, PortKey
+from gutctl.model import ALL_INNER, Accept, Link, Module, Port, PortKey
 
 OPEN = "tunnel add west --remote 198.51.100.7 --module fou --any-source"
+OPEN_PORT = Port(
+    PortKey(4, 6080), frozenset({Accept.GUE0, Accept.BARE}), inner=ALL_INNER, any_source=True, module=Module.FOU
+)
 CONNECTED = "tunnel add west --remote 198.51.100.7 --module fou --sport 6080"
 
 
@@ -56,6 +59,7 @@ def test_a_tunnel_for_one_peer_and_port(remote: str) -> None:
     assert (port.sources, port.from_port, port.any_source) == (frozenset({ip_network(remote)}), 6081, False)
     assert must(machine, line).out == "west: unchanged\n"
     record = must(machine, "tunnel show west --json").record["tunnel"]
+    assert record["source_ports"] == [6080, 6080]
     assert record["receiver"]["from_port"] == 6081 and record["notes"] == []
     must(machine, "tunnel del west")
     assert ports(machine) == []
@@ -141,6 +145,8 @@ def test_both_modules_side_by_side() -> None:
     assert " - " in lines[2]
     lines = must(machine, "port list").out.splitlines()
     assert [line.split()[-1] for line in lines[1:]] == ["gutless", "fou"]
+    assert must(machine, "tunnel show west --json").record["tunnel"]["source_ports"] is None
+    assert "source ports  auto" in must(machine, "tunnel show west").out
     details = must(machine, "port show 7000").out
     assert "drops            -" in details and "inner            any" in details
     record = must(machine, "port show 7000 --json").record["port"]
@@ -228,6 +234,20 @@ def test_a_zero_checksum_needs_no_address() -> None:
     assert (west(machine).local, west(machine).encap_flags) == (ip_address("203.0.113.5"), 5)
     machine.spaces[ROOT].links["west"] = replace(west(machine), local=None)
     assert "wrong UDP checksums" in must(machine, "tunnel list").err
+
+
+def test_port_0() -> None:
+    """Somebody had the kernel choose a number, which it never tells: it can be closed all the same."""
+    machine = Machine()
+    key = PortKey(4, 0)
+    machine.spaces[ROOT].fou_ports[key, 0] = replace(OPEN_PORT, key=key)
+    said = must(machine, "port list")
+    assert "*:0 " in said.out and "gutctl port del 0 --module fou" in said.err
+    for line in ("port del 0", "port show 0", "port add 0 --module fou --any-source", "port set 0 --module fou --any-source"):
+        must(machine, line, 2)
+    must(machine, "port show 0 --module fou")
+    must(machine, "port del 0 --module fou")
+    assert ports(machine) == []
 
 
 def test_the_environment_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from fake_kernel import Machine as Fake
 from gutctl import __version__, ethtool
 from gutctl.doctor import NEEDED, SECURE_BOOT, Finding, Level, Machine, examine, status
 from gutctl.errors import ExitStatus
+from gutctl.model import Module
 
 RELEASE = "6.1.0-56-amd64"
 
@@ -134,3 +135,26 @@ def test_without_the_module_as_a_user_sees_it() -> None:
     levels = {finding["level"] for finding in result.record["findings"]}
     assert "fail" in levels
     assert must(fake, "doctor", 7).out.count("\n") == len(result.record["findings"])
+
+
+def test_the_kernel_s_own_module(files: Path) -> None:
+    """It is no failure that it is missing, unless it is asked for; then it is none that gutless is."""
+    load(files)
+    fake = Fake()
+    must(fake, "tunnel add west --remote 198.51.100.7 --module fou --any-source")
+    found = [finding for finding in find(files, fake) if "module fou" in finding.text]
+    assert [finding.level for finding in found] == [Level.OK]
+    assert "formats gue fou, csum full zero remote, over IPv4 and IPv6" in found[0].text
+    (open_port,) = [finding for finding in find(files, fake) if "everybody inject" in finding.text]
+    assert open_port.command is not None and "one --sport at each end" in open_port.command
+    fake.fou6 = False
+    (found6,) = [finding for finding in find(files, fake) if "module fou" in finding.text]
+    assert found6.command == "modprobe fou6" and "not IPv6" in found6.text
+    fake.fou = False
+    assert [f.level for f in find(files, Fake()) if "module fou" in f.text] == [Level.OK]
+    wanted = list(examine(fake.world().using(Module.FOU), Machine(files, RELEASE)))
+    assert status(wanted) is ExitStatus.UNSUPPORTED
+    (files / "sys/module/gutless/version").unlink()
+    (files / "sys/module/gutless").rmdir()
+    fake.fou = fake.fou6 = True
+    assert status(examine(fake.world().using(Module.FOU), Machine(files, RELEASE))) is ExitStatus.OK

@@ -31,7 +31,7 @@ from gutctl.world import Seen, State, World
 
 __all__ = ["SetRequest", "plan_set"]
 
-_SHARING = {"remote", "local", "port", "csum", "format", "sources", "any_source"}
+_SHARING = {"remote", "local", "port", "peer_port", "csum", "format", "sources", "any_source"}
 """Settings that touch the receiving port."""
 _PROFILE = {"source_ports", "csum", "format"}
 _LINK = {"remote", "local", "format", "peer_port", "source_ports", "csum", "ttl", "tos", "pmtudisc", "profile"}

@@ -216,11 +216,19 @@ def test_a_connected_port_is_one_tunnel_s() -> None:
     # from one peer to another, to everybody, and back: closed and opened anew
     must(machine, "tunnel set west --remote 198.51.100.9")
     assert ports(machine)[0].sources == frozenset({ip_network("198.51.100.9")})
+    must(machine, "tunnel set west --peer-port 6081")
+    assert ports(machine)[0].from_port == 6081
+    must(machine, "tunnel set west --peer-port 6080")
     must(machine, "tunnel set west --any-source")
     assert [port.any_source for port in ports(machine)] == [True]
     must(machine, "tunnel set west --no-any-source")
     assert [port.from_port for port in ports(machine)] == [6080]
     must(machine, "tunnel set west --sport auto", 2)
+    must(machine, "port show 6080")
+    must(machine, "port del 6080 --force")
+    assert ports(machine) == []
+    must(machine, "tunnel set west --port 6080")
+    assert [port.from_port for port in ports(machine)] == [6080]
     must(machine, "tunnel set west --sport auto --any-source")
     must(machine, "tunnel del west")
     assert ports(machine) == []

@@ -55,6 +55,10 @@ class Gutless:
     def close(self) -> None:
         self._family.close()
 
+    @property
+    def _door(self) -> Door:
+        return self._family.door
+
     def _request(self, command: str, flags: int, attrs: Attrs, what: str) -> list[Attrs]:
         number = CMD[command]
         kind = _CLASSES[_TABLE_OF_COMMAND[number].name]
@@ -115,19 +119,19 @@ class Gutless:
         if EVENTS not in self._family.groups:
             raise GutctlError("the module gutless has no event group", "update the module")
         try:
-            self._family.door.join(self._family.groups[EVENTS])
+            self._door.join(self._family.groups[EVENTS])
         except OSError as error:
             raise translate("events", KernelRefusal(error.errno or errno.EIO)) from None
 
     def plain_socket(self) -> socket.socket:
         """A copy of the socket, for who waits for events."""
-        return self._family.door.plain_socket()
+        return self._door.plain_socket()
 
     def events_in(self, data: bytes) -> list[Event]:
         """Events in a datagram of the group; may be called in any thread."""
         now = datetime.now(UTC)
         events = []
-        for message in self._family.door.marshal.parse(data):
+        for message in self._door.marshal.parse(data):
             try:
                 kind, action = NOTIFICATIONS[message["cmd"]]
             except KeyError:

@@ -101,6 +101,8 @@ void gl_stats_sum(const struct gl_stats __percpu *stats, u64 sum[GL_COUNTERS]);
 
 /* nest.c */
 unsigned int gl_nesting(const struct sk_buff *skb, unsigned int off, u8 proto);
+bool gl_is_transport_csum(const struct sk_buff *skb, u8 proto,
+			  unsigned int start, unsigned int offset);
 
 /* profile.c */
 

@@ -9,6 +9,8 @@
  */
 #include <linux/if_ether.h>
 #include <linux/if_vlan.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
 #include <net/gre.h>
 #include "gutless.h"
 
@@ -239,4 +241,35 @@ unsigned int gl_nesting(const struct sk_buff *skb, unsigned int off, u8 proto)
 		}
 	}
 	return GL_NESTING_MAX + 1;
+}
+
+/**
+ * gl_is_transport_csum - is this the checksum of a TCP or UDP header?
+ * @skb: the packet; need not be linear
+ * @proto: IP protocol number of its first header, at skb->data
+ * @start: where the header would begin, from there
+ * @offset: where its checksum would be, from there
+ */
+bool gl_is_transport_csum(const struct sk_buff *skb, u8 proto,
+			  unsigned int start, unsigned int offset)
+{
+	unsigned int off = 0, steps;
+
+	for (steps = 0; off < start; steps++) {
+		if (steps == GL_NEST_STEPS)
+			return false;
+		if (proto == IPPROTO_UDP ? !gl_nest_udp(skb, &off, &proto) :
+					   !gl_nest_step(skb, &off, &proto))
+			return false;
+	}
+	if (off != start)
+		return false;
+	switch (proto) {
+	case IPPROTO_TCP:
+		return offset - start == offsetof(struct tcphdr, check);
+	case IPPROTO_UDP:
+		return offset - start == offsetof(struct udphdr, check);
+	default:
+		return false;
+	}
 }

@@ -108,9 +108,39 @@ static int gl_rcv_fix_length(struct sk_buff *skb, u8 family, unsigned int hlen)
 }
 
 /*
+ * Write a checksum whose sum begins at start. What is known of the sum of the
+ * whole stays known, so that the inner protocol can tell by it whether what was
+ * written here is right.
+ */
+static void gl_write_remcsum(struct sk_buff *skb, u16 start, u16 offset)
+{
+	__wsum rest = skb_checksum(skb, start, skb->len - start, 0);
+	__sum16 old, check = csum_fold(rest);
+
+	/* UDP takes 0 for none; to the others the two are the same */
+	if (!check)
+		check = CSUM_MANGLED_0;
+	memcpy(&old, skb->data + offset, sizeof(old));
+	memcpy(skb->data + offset, &check, sizeof(check));
+
+	if (skb->ip_summed != CHECKSUM_COMPLETE) {
+		skb->csum = csum_block_add(skb_checksum(skb, 0, start, 0),
+					   rest, start);
+		skb->ip_summed = CHECKSUM_COMPLETE;
+		skb->csum_complete_sw = 1;
+		skb->csum_valid = 0;
+	}
+	skb->csum = csum_block_sub(skb->csum, csum_unfold(old), offset);
+	skb->csum = csum_block_add(skb->csum, csum_unfold(check), offset);
+}
+
+/*
  * The sender left a checksum of the inner packet, which begins at skb->data, to
  * us. UDP's has been verified, so what it would say is known. It is either left
  * to whoever needs it in writing, or written at once.
+ *
+ * Only a transport's own checksum is left: a sum that begins in a header which
+ * is taken off before it is made would be looked for where there is no packet.
  *
  * Of a merged packet the inner protocol's GRO has set it up already, to be made
  * for each segment.
@@ -118,19 +148,22 @@ static int gl_rcv_fix_length(struct sk_buff *skb, u8 family, unsigned int hlen)
 static int gl_rcv_remcsum(struct sk_buff *skb, const struct gl_wire *w,
 			  bool nopartial)
 {
+	unsigned int end = w->offset + sizeof(__sum16);
 	int err;
 
 	if (skb_is_gso(skb))
 		return 0;
-	if (nopartial)
-		err = skb_ensure_writable(skb, w->offset + sizeof(__sum16));
-	else
-		err = pskb_may_pull(skb, w->offset + sizeof(__sum16)) ?
-			0 : -ENOMEM;
-	if (err)
-		return err;
-	skb_remcsum_process(skb, skb->data, w->start, w->offset, nopartial);
-	return 0;
+	if (!nopartial &&
+	    gl_is_transport_csum(skb, w->proto, w->start, w->offset)) {
+		if (!pskb_may_pull(skb, end))
+			return -ENOMEM;
+		skb_remcsum_process(skb, skb->data, w->start, w->offset, false);
+		return 0;
+	}
+	err = skb_ensure_writable(skb, end);
+	if (!err)
+		gl_write_remcsum(skb, w->start, w->offset);
+	return err;
 }
 
 static bool gl_proto_is_tunnel(u8 proto)

@@ -45,6 +45,17 @@ static inline struct nlattr **gl_dump_attrs(struct netlink_callback *cb)
 #endif
 }
 
+/*
+ * Finishing a merged packet, UDP looks up its port once more. Where it takes the
+ * inner packet's addresses for that, a port bound to an address is not found and
+ * the packet is lost.
+ */
+#ifdef GL_HAVE_GRO_NETWORK_OFFSETS
+#define GL_GRO_FINDS_BOUND_PORTS	true
+#else
+#define GL_GRO_FINDS_BOUND_PORTS	false
+#endif
+
 /* how many devices the packet in hand is inside of on its way out */
 static inline unsigned int gl_xmit_depth(void)
 {

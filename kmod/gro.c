@@ -6,7 +6,9 @@
  * inner protocol's own code agrees. The inner protocol's code is that of the
  * socket's family: it is the outer header that the merged packet begins with.
  */
+#include <linux/tcp.h>
 #include <net/gro.h>
+#include <net/ipv6.h>
 #include <net/protocol.h>
 #include <net/udp.h>
 #include "gutless.h"
@@ -46,6 +48,12 @@ static bool gl_gro_remcsum(struct sk_buff *skb, unsigned int off,
 	struct gro_remcsum grc;
 
 	if (!NAPI_GRO_CB(skb)->csum_valid)
+		return false;
+	/*
+	 * TCP's alone: merged datagrams are taken apart before we get them, since
+	 * UDP does not expect them here, and have their checksums by then.
+	 */
+	if (w->offset - w->start != offsetof(struct tcphdr, check))
 		return false;
 	/* lists of packets leave as they came, which these must not */
 	if (skb->dev->features & NETIF_F_GRO_FRAGLIST)
@@ -107,6 +115,8 @@ struct sk_buff *gl_gro_receive(struct sock *sk, struct list_head *head,
 
 	port = rcu_dereference_sk_user_data(sk);
 	if (unlikely(!port))
+		goto out;
+	if (!GL_GRO_FINDS_BOUND_PORTS && !ipv6_addr_any(&port->key.local))
 		goto out;
 	rules = rcu_dereference(port->rules);
 

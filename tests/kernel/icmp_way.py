@@ -250,6 +250,16 @@ class Way:
             if profile:
                 self.kernel.profile_del(profile)
 
+    @contextmanager
+    def addresses(self, tunnel: Tunnel, version: int) -> Iterator[None]:
+        """The tunnel's peer and what is behind it are addresses that b has, for who listens there and for ip6tnl."""
+        words = [f"{tunnel.remote}/{ {4: 32, 6: 128}[tunnel.case.outer]}", f"{tunnel.inner[version]}/{ {4: 32, 6: 128}[version]}"]
+        self.b.ip(*(f"addr add {cidr} dev lo" + (" nodad" if ":" in cidr else "") for cidr in words))
+        try:
+            yield
+        finally:
+            self.b.ip(*(f"addr del {cidr} dev lo" for cidr in words))
+
     def claimed(self, tunnel: Tunnel) -> int:
         """ICMP errors that were handed to links by the tunnel's profile."""
         return self.stats(tunnel).icmp_errors

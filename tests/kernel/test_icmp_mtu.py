@@ -70,7 +70,7 @@ def test_next_packet_gets_its_own_error(way: Way, case: Case) -> None:
 def test_tcp_adapts(way: Way, case: Case) -> None:
     """A stream whose first full segments are too big for the path arrives whole."""
     for version in case.inners:
-        with way.tunnel(case) as tunnel:
+        with way.tunnel(case) as tunnel, way.addresses(tunnel, version):
             assert_tcp(way.c, way.b, tunnel.inner[version], octets=100_000, timeout=20)
             assert way.claimed(tunnel) >= 1, "no error came: the stream shows nothing"
 

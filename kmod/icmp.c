@@ -3,10 +3,9 @@
  * gutless: ICMP errors about packets that were sent
  *
  * UDP asks every encapsulation whose the quoted packet was. It was ours where a
- * link of ours sends to that address, from those ports, in that format. Then what
- * we put between the outer IP header and the inner packet is cut out of a copy,
- * and the inner protocol's own handler sees an error about a packet of its own:
- * it finds the link, learns the path's MTU, tells the inner sender.
+ * link of ours sends to that address, from those ports, in that format. Then the
+ * inner protocol's own handler finds the link, learns the path's MTU, and tells
+ * the inner sender, of a packet that begins where ours did.
  *
  * The handlers called are those of IP in IP and of GRE, which call none of UDP:
  * whatever is nested in a quote, this does not recur.
@@ -137,13 +136,13 @@ static const struct gl_profile *gl_quote_find(struct gl_quote *q,
 }
 
 /*
- * A copy without what is between the headers; from @skb->data on, @icmp octets
- * in front of which come with it.
+ * A copy without what is between the headers, for handlers of IPv4, which look
+ * for their own behind the outer one. The header of ICMP comes with it.
  */
 static struct sk_buff *gl_quote_copy(const struct sk_buff *skb,
-				     const struct gl_quote *q,
-				     unsigned int icmp)
+				     const struct gl_quote *q)
 {
+	const unsigned int icmp = sizeof(struct icmphdr);
 	const unsigned int outer = q->at - sizeof(struct udphdr);
 	struct sk_buff *copy;
 
@@ -229,7 +228,7 @@ int gl_icmp_err4(struct sk_buff *skb, u32 info)
 	handler = rcu_dereference(inet_protos[q.proto]);
 	if (!handler || !handler->err_handler)
 		return -ENOENT;
-	copy = gl_quote_copy(skb, &q, sizeof(struct icmphdr));
+	copy = gl_quote_copy(skb, &q);
 	if (!copy)
 		return -ENOENT;
 	ip_hdr(copy)->protocol = q.proto;
@@ -259,7 +258,6 @@ int gl_icmp_err6(struct sk_buff *skb, struct inet6_skb_parm *opt, u8 type,
 {
 	const struct inet6_protocol *handler;
 	const struct gl_profile *profile;
-	struct sk_buff *copy;
 	struct gl_quote q;
 	int err;
 
@@ -271,15 +269,13 @@ int gl_icmp_err6(struct sk_buff *skb, struct inet6_skb_parm *opt, u8 type,
 	handler = rcu_dereference(inet6_protos[q.proto]);
 	if (!handler || !handler->err_handler)
 		return -ENOENT;
-	copy = gl_quote_copy(skb, &q, sizeof(struct icmp6hdr));
-	if (!copy)
-		return -ENOENT;
-	ipv6_hdr(copy)->nexthdr = q.proto;
-	ipv6_hdr(copy)->payload_len =
-		htons(ntohs(ipv6_hdr(copy)->payload_len) - q.cut);
-
-	err = handler->err_handler(copy, opt, type, code, offset, info);
-	consume_skb(copy);
+	/*
+	 * It is told where the inner packet begins, takes all in front of that off
+	 * the path's MTU, and needs nothing cut out. Of a packet that is not there
+	 * it shall not read anything.
+	 */
+	offset += q.cut ?: skb->len - offset;
+	err = handler->err_handler(skb, opt, type, code, offset, info);
 	if (!err)
 		gl_count(profile->stats, GUTLESS_A_TX_ICMP_ERRORS, 1);
 	return err;

@@ -125,7 +125,8 @@ CASES = [
     (form, outer, csum)
     for form in FORMS
     for outer in (4, 6)
-    for csum in Csum
+    # nothing is left to the receiver of an echo reply: remote checksums have their own files
+    for csum in (Csum.FULL, Csum.ZERO)
     # what a form adds to the plain one of its format does not depend on the UDP checksum
     if csum is Csum.FULL or form.word in ("fou", "gue", "bare", "gutless")
 ]

@@ -104,6 +104,9 @@ unsigned int gl_nesting(const struct sk_buff *skb, unsigned int off, u8 proto);
 bool gl_is_transport_csum(const struct sk_buff *skb, u8 proto,
 			  unsigned int start, unsigned int offset);
 
+/* csum.c */
+bool gl_csum_inner(const struct sk_buff *skb, u8 proto, __wsum *sum);
+
 /* profile.c */
 
 /* struct gl_profile - what a sender adds; replaced whole, read under RCU */

@@ -27,6 +27,9 @@ struct gl_tx {
 	struct net *net;	/* that the link sends from */
 	bool header;		/* the link has room for a base header */
 	bool csum;
+	bool summed;		/* the inner packet has this sum */
+	__wsum sum;
+	unsigned int base;	/* octets between UDP and the inner packet */
 	bool remote;		/* the inner checksum is left to the receiver: */
 	u16 start;		/* where its sum begins in the inner packet */
 	u16 offset;		/* where it is */
@@ -234,6 +237,8 @@ static int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
 	u8 bits = 0;
 
 	tx->remote = gl_tx_remote(tx, skb);
+	tx->summed = tx->csum && skb->ip_summed != CHECKSUM_PARTIAL &&
+		     !skb_is_gso(skb) && gl_csum_inner(skb, proto, &tx->sum);
 	base = gl_tx_base(tx, proto, &bits);
 	if (unlikely(base < 0))
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_FORMAT);
@@ -256,6 +261,7 @@ static int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
 
 	tx->sport = gl_source_port(e, tx->profile, skb);
 
+	tx->base = base;
 	if (base)
 		gl_tx_push(tx, skb, base, bits, proto);
 
@@ -277,6 +283,13 @@ static struct udphdr *gl_push_udp(struct sk_buff *skb, __be16 sport,
 	uh->dest = e->dport;
 	uh->len = htons(skb->len);
 	return uh;
+}
+
+/* What the outer checksum is of, but for its pseudo-header */
+static __wsum gl_tx_sum(const struct gl_tx *tx, struct udphdr *uh)
+{
+	uh->check = 0;
+	return csum_partial(uh, sizeof(*uh) + tx->base, tx->sum);
 }
 
 /* The link whose own structure we are handed, which is so most often. */
@@ -316,6 +329,7 @@ static int gl_build4(struct sk_buff *skb, struct ip_tunnel_encap *e,
 		     u8 *protocol, struct flowi4 *fl4, bool header)
 {
 	struct ip_tunnel *t = gl_tx_link4(skb, e);
+	struct udphdr *uh;
 	struct gl_tx out = {
 		/* where the link was made, wherever its device is now */
 		.net = t ? t->net : dev_net(skb->dev),
@@ -335,8 +349,12 @@ static int gl_build4(struct sk_buff *skb, struct ip_tunnel_encap *e,
 	if (err)
 		return err;
 
-	gl_push_udp(skb, out.sport, e);
-	udp_set_csum(!out.csum, skb, fl4->saddr, fl4->daddr, skb->len);
+	uh = gl_push_udp(skb, out.sport, e);
+	if (out.summed)
+		uh->check = udp_v4_check(skb->len, fl4->saddr, fl4->daddr,
+					 gl_tx_sum(&out, uh)) ?: CSUM_MANGLED_0;
+	else
+		udp_set_csum(!out.csum, skb, fl4->saddr, fl4->daddr, skb->len);
 	*protocol = IPPROTO_UDP;
 	return 0;
 }
@@ -378,6 +396,7 @@ static struct net *gl_tx_net6(const struct sk_buff *skb,
 static int gl_build6(struct sk_buff *skb, struct ip_tunnel_encap *e,
 		     u8 *protocol, struct flowi6 *fl6, bool header)
 {
+	struct udphdr *uh;
 	struct gl_tx out = {
 		.net = gl_tx_net6(skb, e),
 		.header = header,
@@ -392,8 +411,13 @@ static int gl_build6(struct sk_buff *skb, struct ip_tunnel_encap *e,
 	if (err)
 		return err;
 
-	gl_push_udp(skb, out.sport, e);
-	udp6_set_csum(!out.csum, skb, &fl6->saddr, &fl6->daddr, skb->len);
+	uh = gl_push_udp(skb, out.sport, e);
+	if (out.summed)
+		uh->check = udp_v6_check(skb->len, &fl6->saddr, &fl6->daddr,
+					 gl_tx_sum(&out, uh)) ?: CSUM_MANGLED_0;
+	else
+		udp6_set_csum(!out.csum, skb, &fl6->saddr, &fl6->daddr,
+			      skb->len);
 	*protocol = IPPROTO_UDP;
 	return 0;
 }

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help setup module test test-pure test-kernel lint demo mutants clean
+.PHONY: help setup module test test-pure test-kernel lint demo mutants fuzz clean
 
 T ?=
 ARGS ?=
@@ -40,6 +40,9 @@ demo: ## two hosts, a NAT router and two tunnels, in a virtual machine (NATIVE=1
 
 mutants: ## put known bugs back one by one; every one must be caught by a test
 	tests/mutants/run
+
+fuzz: ## fuzzers of the formats, of receiving ports and of netlink (SECONDS= each of those on this machine)
+	tests/fuzz/run $(if $(SECONDS),--seconds $(SECONDS))
 
 clean: ## remove what was built in the tree (the cache, ~/.cache/gutctl, stays)
 	[ ! -f kmod/Makefile ] || $(MAKE) -s -C kmod clean

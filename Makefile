@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help setup module test test-pure test-kernel lint demo mutants fuzz clean
+.PHONY: help setup module test test-pure test-kernel lint demo mutants fuzz vagrant-test clean
 
 T ?=
 ARGS ?=
@@ -43,6 +43,9 @@ mutants: ## put known bugs back one by one; every one must be caught by a test
 
 fuzz: ## fuzzers of the formats, of receiving ports and of netlink (SECONDS= each of those on this machine)
 	tests/fuzz/run $(if $(SECONDS),--seconds $(SECONDS))
+
+vagrant-test: ## two virtual machines and a wire, by Vagrant and libvirt, gutctl on both
+	tests/machines/run
 
 clean: ## remove what was built in the tree (the cache, ~/.cache/gutctl, stays)
 	[ ! -f kmod/Makefile ] || $(MAKE) -s -C kmod clean

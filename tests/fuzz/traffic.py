@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mutated packets into receiving ports, inside a guest; every one of them must be accounted for.
+
+      a (sends)                 b (receives)
+    +---------------+  wire  +-------------------------------+
+    | 198.51.100.1  |--------| 198.51.100.2   sit, gre ...    |  ports 7000-7006, over IPv4 and IPv6
+    | 2001:db8::1   |  eth0  | 2001:db8::2    ip6tnl ...      |
+    +---------------+        |  tap0: packets made of pages   |
+                             +-------------------------------+
+
+packets.c knows this picture. The ways that leave the outer headers right are strict: each packet sent has to be in a
+counter of a port, as passed or as dropped; what a device dropped before is counted there. Of the other ways no
+more may arrive than was sent.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import rawnl
+from net import Net
+from rawnl import RawNetlink
+
+
+@dataclass(frozen=True)
+class Way:
+    """How packets are sent; packets.c has them by the same names."""
+
+    share: float
+    strict: bool = True
+    """Every packet has to be found again."""
+    gro: bool = False
+    merges: bool = False
+    """GRO must have merged some: a tap gives it one packet at a time."""
+
+
+WAYS = {
+    "raw": Way(0.25),
+    "vnet": Way(0.12),
+    "udp": Way(0.12),
+    "fragments": Way(0.10),
+    "gro": Way(0.20, gro=True, merges=True),
+    "tap": Way(0.10, gro=True),
+    "outer": Way(0.08, strict=False, gro=True),
+    "icmp": Way(0.03, strict=False),
+}
+ENDS = {"a": ("198.51.100.1/24", "2001:db8::1/64"), "b": ("198.51.100.2/24", "2001:db8::2/64")}
+FAMILY = {4: 2, 6: 10}
+FOU = (4, 41, 47, 143)
+UDP = 17
+#: UDP in UDP to our own address would be one more packet for a port.
+INNER = bytes(number for number in range(1, 256) if number not in (UDP, 136))
+FLUSH_NANOSECONDS = 3_000_000
+SETTLE_SECONDS = 20.0
+
+
+class Lost(AssertionError):
+    """Packets that are in no counter, or more of them than were sent."""
+
+
+@dataclass
+class Tally:
+    """What became of the packets."""
+
+    sent: int = 0
+    counted: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+def ports() -> dict[int, bytes]:
+    """Number -> what is asked for beyond the key; packets.c has the numbers."""
+    free = rawnl.u8("A_PORT_ANY_SOURCE", 1)
+    made = {7000: free}
+    for at, protocol in enumerate(FOU):
+        made[7001 + at] = free + rawnl.u32("A_PORT_ACCEPT", rawnl.n("ACCEPT_FOU")) + rawnl.u8("A_PORT_FOU_PROTOCOL", protocol)
+    made[7005] = free + rawnl.attr(rawnl.n("A_PORT_INNER"), INNER) + rawnl.u8("A_PORT_REMCSUM_NOPARTIAL", 1)
+    made[7006] = b""
+    return made
+
+
+class Bench:
+    """The picture above."""
+
+    def __init__(self, net: Net, program: Path, corpus: Path) -> None:
+        self.program, self.corpus = program, corpus
+        self.a, self.b = net.host("a"), net.host("b")
+        net.link(self.a, self.b, ENDS["a"], ENDS["b"], mtu=9000)
+        self.a.ip("link set eth0 address 02:00:00:00:00:0a")
+        self.b.ip("link set eth0 address 02:00:00:00:00:0b")
+        self.a.ip(*(f"neigh replace {address} lladdr 02:00:00:00:00:0b dev eth0" for address in ("198.51.100.2", "2001:db8::2")))
+        self.b.ip(*(f"neigh replace {address} lladdr 02:00:00:00:00:0a dev eth0" for address in ("198.51.100.1", "2001:db8::1")))
+        self.b.sysctl(ipv4__conf__all__rp_filter=0, ipv4__conf__default__rp_filter=0)
+        ends = "local 198.51.100.2 remote 198.51.100.1", "local 2001:db8::2 remote 2001:db8::1"
+        links = [
+            "in4 type sit mode any local 198.51.100.2",
+            "in6 type ip6tnl mode any local 2001:db8::2",
+            f"gre4 type gre {ends[0]}",
+            f"tap4 type gretap {ends[0]}",
+            f"gre6 type ip6gre {ends[1]}",
+            f"tap6 type ip6gretap {ends[1]}",
+        ]
+        self.b.ip(*(f"link add {link}" for link in links), *(f"link set {link.split()[0]} up" for link in links))
+        self.b.ip("addr add 10.9.0.1/32 dev lo", "addr add fd09::1/128 dev lo nodad")
+        self.b.ip("tuntap add dev tap0 mode tap", "link set tap0 address 02:00:00:00:00:0b mtu 9000 up")
+        # a veth pair hands packets of a sender that cuts them itself past GRO
+        self.a.run("ethtool", "-K", "eth0", "tso", "off")
+        self.netlink: RawNetlink = self.b.call(RawNetlink)
+        self.sysfs = Path("/run/fuzz-sysfs")
+        self.sysfs.mkdir(exist_ok=True)
+        self.b.run("mount", "-t", "sysfs", "none", str(self.sysfs))
+        for family in FAMILY:
+            for number, body in ports().items():
+                more = rawnl.u8("A_PORT_ZERO_CSUM6", 1) if family == 6 else b""
+                more += rawnl.source("203.0.113.0/24" if family == 4 else "2001:db8:1::/48") if number == 7006 else b""
+                self.netlink.do("PORT_ADD", rawnl.key(number, family), body, more)
+
+    def close(self) -> None:
+        self.netlink.close()
+        self.b.run("umount", str(self.sysfs))
+
+    def gro(self, on: bool) -> None:
+        """Merging at the receiver, over more than one poll of it."""
+        self.b.run("ethtool", "-K", "eth0", "gro", "on" if on else "off")
+        for name, value in (("gro_flush_timeout", FLUSH_NANOSECONDS if on else 0), ("napi_defer_hard_irqs", 1 if on else 0)):
+            (self.sysfs / "class/net/eth0" / name).write_text(str(value))
+
+    def counters(self) -> Counter[str]:
+        """All ports together; octets and those merged apart."""
+        total: Counter[str] = Counter()
+        for family in FAMILY:
+            for number in ports():
+                total.update(self.netlink.counters(rawnl.key(number, family)))
+        del total["octets"]
+        return total
+
+    def lost_before(self) -> int:
+        """Packets that a device of b or the processors' queues dropped: they never got to UDP."""
+        queues = sum(int(line.split()[1], 16) for line in Path("/proc/net/softnet_stat").read_text().splitlines())
+        return queues + sum(self.b.counter(device, "rx_dropped") for device in ("eth0", "tap0"))
+
+    def datagrams(self) -> int:
+        """What UDP of b has taken in: a count that is not the module's."""
+
+        def read() -> int:
+            lines = Path("/proc/thread-self/net/snmp").read_text().splitlines()
+            names, values = (line.split() for line in lines if line.startswith("Udp:"))
+            six = dict(line.split() for line in Path("/proc/thread-self/net/snmp6").read_text().splitlines())
+            return int(values[names.index("InDatagrams")]) + int(six["Udp6InDatagrams"])
+
+        return self.b.call(read)
+
+    def run(self, way: str, seed: int, count: int) -> Tally:
+        """Send so many packets one way. Raises Lost where the counters do not say what became of each."""
+        how = WAYS[way]
+        self.gro(how.gro)
+        before, lost, taken = self.counters(), self.lost_before(), self.datagrams()
+        started = time.monotonic()
+        host = self.b if way == "tap" else self.a
+        command = [str(self.program), way, str(seed), str(count), str(self.corpus)]
+        sender = host.start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        said, trouble = sender.communicate(timeout=60 + count / 500)
+        if sender.returncode:
+            raise Lost(f"{way}: the sender ended with {sender.returncode}: {trouble.decode(errors='replace')}")
+        tally = Tally(sent=int(said))
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            tally.counted = self.counters() - before
+            merged = tally.counted.pop("gro-packets", 0)
+            dropped = self.lost_before() - lost
+            missing = tally.sent - sum(tally.counted.values()) - dropped
+            if missing <= 0 or not how.strict or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        tally.seconds = time.monotonic() - started
+        counted = sum(tally.counted.values())
+        words = f"{way}, seed {seed}: of {tally.sent} packets {counted} are counted: {dict(tally.counted)}; {dropped} dropped before UDP"
+        if missing < 0:
+            raise Lost(f"{words}; {-missing} too many")
+        if missing and how.strict:
+            raise Lost(f"{words}; {missing} are nowhere")
+        if how.strict and not how.gro and (took := self.datagrams() - taken) != counted:
+            raise Lost(f"{words}; UDP took in {took}")
+        if how.merges and not merged:
+            raise Lost(f"{words}; GRO merged none of them")
+        if merged:
+            tally.counted["merged"] = merged
+        return tally

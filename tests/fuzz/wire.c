@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * libFuzzer's target for the module's wire.h. An input is two octets that say what the port is (inputs.py has
+ * the same), and the payload of UDP.
+ *
+ *	octet 0, bits 0-2: 0 a FOU port, else the formats gue0, bare, gutless
+ *		 bit 3:	   the datagram had a UDP checksum
+ *		 bits 4-5: inner protocols: 0 the default ones, 1 all, 2 the default ones and octet 1, 3 octet 1
+ *	octet 1:	   FOU's protocol, or the inner one of above
+ *
+ * With GUTLESS_FUZZ_PIPE=N in the environment every input and what was made of it goes to descriptor N:
+ * length of the input (2 octets, network order), the input, reason, format, protocol, octets of header, Check in use,
+ * checksum left to the receiver, start (2), offset (2).
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "judge.h"
+
+#define DEMAND(what) do { if (!(what)) {						\
+	fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what);		\
+	abort(); } } while (0)
+
+static FILE *reader;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	const char *number = getenv("GUTLESS_FUZZ_PIPE");
+
+	(void)argc;
+	(void)argv;
+	if (number) {
+		reader = fdopen(atoi(number), "wb");
+		DEMAND(reader);
+		setvbuf(reader, NULL, _IOFBF, 1 << 16);
+	}
+	return 0;
+}
+
+static void accept_inner(struct judge_port *port, unsigned char proto)
+{
+	if (proto)
+		port->inner[proto / 8] |= 1 << proto % 8;
+}
+
+static void make_port(struct judge_port *port, const uint8_t *said)
+{
+	static const unsigned char usual[] = { 4, 41, 47, 143 };
+	unsigned int i, which = said[0] >> 4 & 3;
+
+	memset(port, 0, sizeof(*port));
+	port->summed = said[0] >> 3 & 1;
+	if (!(said[0] & 7)) {
+		port->accept = GUTLESS_ACCEPT_FOU;
+		port->fou = said[1] ? said[1] : GL_PROTO_IPV4;
+		accept_inner(port, port->fou);
+		return;
+	}
+	port->accept = (said[0] & 7) << 1;
+	if (which == 1)
+		memset(port->inner, 0xff, sizeof(port->inner));
+	if (which == 0 || which == 2)
+		for (i = 0; i < sizeof(usual); i++)
+			accept_inner(port, usual[i]);
+	if (which >= 2)
+		accept_inner(port, said[1]);
+	port->inner[0] &= ~1;
+}
+
+static void tell(const uint8_t *data, size_t size, int reason, const struct gl_wire *w)
+{
+	const uint8_t length[2] = { size >> 8, size };
+	const uint8_t answer[10] = {
+		reason, w->format, w->proto, w->len, w->check, w->remcsum,
+		w->start >> 8, w->start, w->offset >> 8, w->offset,
+	};
+
+	if (fwrite(length, 1, sizeof(length), reader) != sizeof(length) || fwrite(data, 1, size, reader) != size ||
+	    fwrite(answer, 1, sizeof(answer), reader) != sizeof(answer))
+		_exit(0);	/* nobody reads on */
+}
+
+/* What the module writes it takes, and reads as it was meant. */
+static void build_and_parse(const uint8_t *data, size_t size)
+{
+	static const struct { __u8 bits, words; } forms[] = {
+		{ GL_BITS_GUE0, 0 }, { GL_BITS_GUTLESS, 0 },
+		{ GL_BITS_GUE0, 1 }, { GL_BITS_GUE0, 2 }, { GL_BITS_GUTLESS, 2 },
+	};
+	const __u8 bits = forms[data[0] % 5].bits, words = forms[data[0] % 5].words;
+	const __u8 proto = data[1] ? data[1] : 1;
+	const __u8 format = bits ? GUTLESS_ACCEPT_GUTLESS : GUTLESS_ACCEPT_GUE0;
+	unsigned int len = GL_BASE_LEN + 4 * words;
+	unsigned int start = 0, offset = 0;
+	struct gl_wire w;
+	__u8 *p = malloc(len);
+
+	DEMAND(p);
+	if (size >= 6) {
+		start = (data[2] << 8 | data[3]) & 0xfffe;
+		offset = (data[4] << 8 | data[5]) & 0xfffe;
+	}
+	if (words)
+		gl_wire_build_remcsum(p, bits, words, proto, start, offset);
+	else
+		gl_wire_build(p, bits, proto);
+	DEMAND(gl_wire_format(p[0]) == format);
+	DEMAND(gl_wire_len(format, p[0]) == len);
+	DEMAND(!words || start <= offset ||
+	       gl_wire_parse(p, len + 0x10000, format, &w) == GUTLESS_A_RX_DROP_REMCSUM);
+	if (!words || start <= offset) {
+		/* the fewest octets behind it with which it is right, and one less */
+		const unsigned int fits = words ? len + offset + 2 : len;
+
+		DEMAND(!words || gl_wire_parse(p, fits - 1, format, &w) == GUTLESS_A_RX_DROP_REMCSUM);
+		DEMAND(gl_wire_parse(p, fits, format, &w) == 0);
+		DEMAND(w.format == format && w.proto == proto && w.len == len && !w.check);
+		DEMAND(w.remcsum == !!words && (!words || (w.start == start && w.offset == offset)));
+	}
+	free(p);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct judge_port port;
+	struct gl_wire w;
+	unsigned int len;
+	uint8_t *p;
+	int reason;
+
+	if (size < 2 || size > 0xffff)
+		return -1;
+	make_port(&port, data);
+	len = size - 2;
+	p = malloc(len);
+	DEMAND(p || !len);
+	if (len)
+		memcpy(p, data + 2, len);
+	reason = judge(p, len, &port, &w);
+	DEMAND(!len || !memcmp(p, data + 2, len));
+	free(p);
+
+	DEMAND(!reason || (reason >= GUTLESS_A_RX_DROP_TRUNCATED && reason <= GUTLESS_A_RX_DROP_REMCSUM &&
+			   reason != GUTLESS_A_RX_DROP_NESTING && reason != GUTLESS_A_RX_DROP_NO_MEMORY));
+	if (!reason) {
+		DEMAND(w.proto && w.len <= len && w.len <= GL_HEADER_MAX);
+		DEMAND(!w.remcsum || (w.start <= w.offset && w.len + w.offset + 2U <= len));
+		DEMAND(!w.remcsum || !w.check);
+	}
+	if (reader)
+		tell(data, size, reason, &w);
+	build_and_parse(data, size);
+	return 0;
+}

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is compared: tunnels, each as the commands that set up and take down one of its ends in the guest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LOCAL = {4: ("192.0.2.1", "192.0.2.2"), 6: ("fd00::1", "fd00::2")}
+"""Outer addresses of the two ends."""
+INNER = {4: ("10.9.0.1", "10.9.0.2"), 6: ("fd09::1", "fd09::2")}
+PREFIX = {4: 30, 6: 64}
+MAC = ("02:00:00:00:09:01", "02:00:00:00:09:02")
+
+FOU, GUE, BARE, HEADER = 1, 2, 4, 5
+"""Types of encapsulation: the kernel's two (linux/if_tunnel.h), ours (linux/gutless.h)."""
+IPIP, IPV6, GRE = 4, 41, 47
+ACCEPT_FOU, ACCEPT_ALL = 1, 14
+FULL, ZERO, REMOTE, REMOTE_DRAFT = 1, 2, 3, 4
+FORMAT_GUE, FORMAT_GUTLESS = 2, 3
+CSUM = {4: 1, 6: 2}
+"""The flag of the encapsulation that asks for an outer checksum (TUNNEL_ENCAP_FLAG_CSUM, _CSUM6)."""
+REMCSUM = 4
+PORT = 5555
+PROFILE_SHIFT, WORDS_SHIFT = 3, 8
+
+
+@dataclass(frozen=True)
+class Case:
+    """One tunnel. ``name`` is unique among the cases of one ``outer`` family and ``csum``."""
+
+    name: str
+    module: str
+    """`gutless`, `fou` (the kernel's own) or `kernel` (no encapsulation in UDP by either)."""
+    outer: int
+    csum: str
+    """The outer UDP checksum: `on`, `off`, `remote` (on, and the inner one left to the receiver), or `-`: none there."""
+    against: str = ""
+    """The name of the case, of the same outer family and checksum, that this one is measured by."""
+    kind: str = ""
+    inner: int = 4
+    type: int = 0
+    flags: int = 0
+    accept: int = 0
+    protocol: int = 0
+    profile: tuple[int, int, int] | None = None
+    """Number, format, checksum mode."""
+    ports: int = 1
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}/{self.outer}/{self.csum}"
+
+    @property
+    def layer2(self) -> bool:
+        return self.kind in ("gretap", "ip6gretap", "vxlan", "geneve")
+
+    def up(self, ns: str, side: int) -> list[str]:
+        """Shell commands for one end; ``side`` 0 or 1 says which address is its own."""
+        here, there = LOCAL[self.outer][side], LOCAL[self.outer][1 - side]
+        lines = [*self._device(ns, side, here, there), *self._ports(ns, there)]
+        batch = []
+        if self.layer2:
+            batch += [f"link set dev t address {MAC[side]}"]
+        nodad = " nodad" if self.inner == 6 else ""
+        batch += [
+            f"addr add {INNER[self.inner][side]}/{PREFIX[self.inner]} dev t{nodad}",
+            "link set dev t up",
+        ]
+        if self.layer2:
+            batch += [f"neigh replace {INNER[self.inner][1 - side]} lladdr {MAC[1 - side]} nud permanent dev t"]
+        return lines + [ip(ns, batch)]
+
+    def down(self, ns: str) -> list[str]:
+        """What takes back all that :meth:`up` did."""
+        lines = [ip(ns, ["link del dev t"])]
+        six = self.outer == 6
+        if self.module == "gutless":
+            lines += [f"bench unport {ns} {PORT} {self.outer} many {self.ports}"]
+        if self.module == "fou":
+            lines += [fou(ns, six, f"del port %d{' -6' if six else ''}", self.ports)]
+        if self.profile:
+            lines += [f"bench unprofile {ns} {self.profile[0]}"]
+        return lines
+
+    def _device(self, ns: str, side: int, here: str, there: str) -> list[str]:
+        udpcsum = "udpcsum" if self.csum == "on" else "noudpcsum"
+        zero = f"udp6zerocsum{{}} udp6zerocsum{{}}".format("tx", "rx") if self.csum == "off" else "noudp6zerocsumtx"
+        option = udpcsum if self.outer == 4 else zero
+        if self.kind == "vxlan":
+            dev = " dev v" if self.outer == 6 else ""
+            return [ip(ns, [f"link add name t type vxlan id 7 local {here} remote {there}{dev} dstport 4789 {option}"])]
+        if self.kind == "geneve":
+            return [ip(ns, [f"link add name t type geneve id 7 remote {there} {option}"])]
+        if self.kind == "wireguard":
+            return [ip(ns, ["link add name t type wireguard"]), f"bench wireguard {ns} t {side} 51820 {there} 51820"]
+        words = ""
+        if self.type:
+            number = self.profile[0] << PROFILE_SHIFT if self.profile else 0
+            words = f" type {self.type} flags {self.flags | number} dport {PORT}"
+        mode = f" mode {0 if self.kind in ('sit', 'ip6tnl') else 4}" if self.kind in ("sit", "ipip", "ip6tnl") else ""
+        lines = []
+        if self.profile:
+            lines += [f"bench profile {ns} {' '.join(map(str, self.profile))}"]
+        return [*lines, f"bench link {ns} t {self.kind} {here} {there}{words}{mode}"]
+
+    def _ports(self, ns: str, there: str) -> list[str]:
+        six = self.outer == 6
+        if self.module == "fou":
+            what = "gue" if self.type == GUE else f"ipproto {self.protocol}"
+            return [fou(ns, six, f"add port %d {what}{' -6' if six else ''}", self.ports)]
+        if self.module != "gutless":
+            return []
+        words = f" protocol {self.protocol}" if self.accept == ACCEPT_FOU else ""
+        words += " zero-csum6 1" if six and self.csum == "off" else ""
+        return [f"bench port {ns} {PORT} {self.outer} {self.accept} source {there}{words} many {self.ports}"]
+
+
+def ip(ns: str, batch: Sequence[str]) -> str:
+    """One call of ip for several commands in a namespace."""
+    return f"/usr/sbin/ip -n {ns} -batch - <<E\n" + "\n".join(batch) + "\nE"
+
+
+def fou(ns: str, six: bool, command: str, count: int) -> str:
+    """``ip fou`` for each of ``count`` ports from PORT on."""
+    return ip(ns, ["fou " + command % (PORT + n) for n in range(count)])
+
+
+def _fou(name: str, kind: str, outer: int, csum: str, protocol: int, type_: int, inner: int = 4) -> Case:
+    flags = {"on": CSUM[outer], "off": 0, "remote": CSUM[outer] | REMCSUM}[csum]
+    return Case(name, "fou", outer, csum, "", kind, inner, type_, flags, 0, protocol)
+
+
+def _gutless(
+    name: str,
+    kind: str,
+    outer: int,
+    csum: str,
+    protocol: int,
+    type_: int,
+    against: str,
+    *,
+    accept: int = ACCEPT_ALL,
+    profile: tuple[int, int, int] | None = None,
+    inner: int = 4,
+) -> Case:
+    flags = CSUM[outer] if csum == "on" and not profile else 0
+    return Case(name, "gutless", outer, csum, against, kind, inner, type_, flags, accept, protocol, profile)
+
+
+def _of_kind(kind: str, label: str, outer: int, protocol: int, inner: int) -> list[Case]:
+    """A link that carries IP: plain, in the kernel's encapsulations, in ours."""
+    found = [Case(label, "kernel", outer, "-", "", kind, inner)]
+    for csum in ("on", "off"):
+        mode = FULL if csum == "on" else ZERO
+        found += [
+            _fou(f"{label}+fou", kind, outer, csum, protocol, FOU, inner),
+            _fou(f"{label}+gue", kind, outer, csum, protocol, GUE, inner),
+            _gutless(f"{label}+gutless fou", kind, outer, csum, protocol, BARE, f"{label}+fou", accept=ACCEPT_FOU, inner=inner),
+            _gutless(f"{label}+gutless gue", kind, outer, csum, protocol, HEADER, f"{label}+gue", inner=inner),
+            _gutless(f"{label}+gutless bare", kind, outer, csum, protocol, BARE, f"{label}+fou", inner=inner),
+            _gutless(
+                f"{label}+gutless bare by profile", kind, outer, csum, protocol, BARE, f"{label}+fou",
+                profile=(1, FORMAT_GUTLESS, mode), inner=inner,
+            ),
+        ]  # fmt: skip
+    remote = [("gue", FORMAT_GUE, REMOTE, 2), ("gue, draft's flag", FORMAT_GUE, REMOTE_DRAFT, 1), ("header", FORMAT_GUTLESS, REMOTE, 2)]
+    found += [_fou(f"{label}+gue", kind, outer, "remote", protocol, GUE, inner)]
+    for name, format_, mode, words in remote:
+        found += [
+            _gutless(
+                f"{label}+gutless {name}", kind, outer, "remote", protocol, HEADER, f"{label}+gue",
+                profile=(words << WORDS_SHIFT | 1, format_, mode), inner=inner,
+            )
+        ]  # fmt: skip
+    return found
+
+
+def _gre(kind: str, label: str, outer: int) -> list[Case]:
+    """GRE: what has no form of its own in a bare tunnel, and goes behind our header."""
+    found = [Case(label, "kernel", outer, "-", "", kind)]
+    for csum in ("on", "off"):
+        mode = FULL if csum == "on" else ZERO
+        found += [
+            _fou(f"{label}+fou", kind, outer, csum, GRE, FOU),
+            _fou(f"{label}+gue", kind, outer, csum, GRE, GUE),
+            _gutless(f"{label}+gutless fou", kind, outer, csum, GRE, BARE, f"{label}+fou", accept=ACCEPT_FOU),
+            _gutless(f"{label}+gutless gue", kind, outer, csum, GRE, HEADER, f"{label}+gue"),
+            _gutless(f"{label}+gutless header", kind, outer, csum, GRE, HEADER, f"{label}+gue", profile=(1, FORMAT_GUTLESS, mode)),
+        ]
+    return found
+
+
+def _others(outer: int) -> list[Case]:
+    found = []
+    for kind in ("vxlan", "geneve"):
+        found += [Case(kind, "kernel", outer, csum, "", kind) for csum in ("on", "off")]
+    return [*found, Case("wireguard", "kernel", outer, "on", "", "wireguard")]
+
+
+def all_cases() -> list[Case]:
+    """Every tunnel of the benchmark, those that are compared beside one another."""
+    return [
+        *_of_kind("ipip", "ipip", 4, IPIP, 4),
+        *_of_kind("sit", "sit", 4, IPV6, 6),
+        *_gre("gre", "gre", 4),
+        *_gre("gretap", "gretap", 4),
+        *_others(4),
+        *_of_kind("ip6tnl", "ip6tnl", 6, IPIP, 4),
+        *_gre("ip6gre", "ip6gre", 6),
+        *_others(6),
+    ]
+
+
+VETH = [Case("veth", "kernel", 0, "-", inner=4), Case("veth", "kernel", 0, "-", inner=6)]
+"""No tunnel at all."""

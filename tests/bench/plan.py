@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which case is measured on which path, and the shell script that does it in the guest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from cases import INNER, LOCAL, Case, ip
+
+SIZES = (64, 576, 1200)
+"""Octets of data in the inner UDP packet."""
+PACKETS = 501
+WIRE = {"a": ("02:00:00:00:00:01", 0), "b": ("02:00:00:00:00:02", 1)}
+"""The two hosts on a veth pair, `v` in each: hardware address, side."""
+ARRIVES = {4: ("198.51.100.1/24", "198.51.100.9"), 6: ("fd01::1/64", "fd01::9")}
+"""At the router: its own address, and the sender's."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One case on one path.
+
+    Paths: ``local`` from one namespace to another over a veth pair with its offloads, ``software`` the same without
+    them, ``forward`` through a router, ``tcp`` bulk with merging and segmentation, ``tcp plain`` without.
+    """
+
+    case: Case
+    path: str
+    sizes: tuple[int, ...] = SIZES
+    packets: int = PACKETS
+
+
+OFFLOADS = {
+    "local": "tx on sg on tso on gso on gro off",
+    "software": "tx off sg on tso off gso on gro off",
+    "tcp": "tx on sg on tso off gso on gro on",
+    "tcp plain": "tx on sg on tso off gso off gro off",
+}
+
+
+def prelude() -> list[str]:
+    """Two hosts and a wire, and a router whose two devices are taps."""
+    lines = ["set -e", "for n in a b r; do /usr/sbin/ip netns add $n; done"]
+    router = [
+        "tuntap add mode tap name i",
+        "tuntap add mode tap name o",
+        "link set i address 02:00:00:00:01:01 up",
+        "link set o address 02:00:00:00:00:01 up",
+        f"addr add {ARRIVES[4][0]} dev i",
+        f"addr add {ARRIVES[6][0]} dev i nodad",
+        f"addr add {LOCAL[4][0]}/24 dev o",
+        f"addr add {LOCAL[6][0]}/64 dev o nodad",
+        *(f"neigh replace {LOCAL[v][1]} lladdr {WIRE['b'][0]} nud permanent dev o" for v in (4, 6)),
+    ]
+    lines += [ip("r", router), "/usr/sbin/ip -n a link add v type veth peer name v netns b"]
+    lines += ["bench noqueue r o"]
+    forwarding = "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding"
+    lines += [f"/usr/sbin/ip netns exec r sh -c '{forwarding}'"]
+    for ns, (mac, side) in WIRE.items():
+        peer = WIRE["ba"[side]][0]
+        host = [
+            f"link set v address {mac} up",
+            "link set lo up",
+            f"addr add {LOCAL[4][side]}/24 dev v",
+            f"addr add {LOCAL[6][side]}/64 dev v nodad",
+            *(f"neigh replace {LOCAL[v][1 - side]} lladdr {peer} nud permanent dev v" for v in (4, 6)),
+        ]
+        lines += [ip(ns, host)]
+    return [*lines, "set +e"]
+
+
+def script(measurements: Iterable[Measurement]) -> str:
+    """The whole script. What goes wrong in one measurement is said, and the next one goes on."""
+    lines = prelude()
+    offloads = ""
+    for number, measurement in enumerate(measurements):
+        wanted = OFFLOADS.get(measurement.path, offloads)
+        if wanted != offloads:
+            lines += [f"bench offloads {ns} v {wanted}" for ns in WIRE]
+            offloads = wanted
+        lines += ["(set -e", *_one(number, measurement), f") || echo failed {number}"]
+    return "\n".join(lines) + "\n"
+
+
+def _one(number: int, what: Measurement) -> Iterator[str]:
+    case = what.case
+    ends = {"r": 0} if what.path == "forward" else {ns: side for ns, (_, side) in WIRE.items()}
+    tunnel = bool(case.kind)
+    if tunnel:
+        for ns, side in ends.items():
+            yield from case.up(ns, side)
+    source, destination = INNER[case.inner] if tunnel else LOCAL[case.inner]
+    yield "sleep 0.1"  # of the guest's time, which passes at once: what is left to do after a change gets done
+    for size in what.sizes:
+        yield f"echo row {number} {size} $({_call(what, source, destination, size)})"
+    if tunnel:
+        for ns in ends:
+            yield from case.down(ns)
+
+
+def _call(what: Measurement, source: str, destination: str, size: int) -> str:
+    match what.path:
+        case "forward":
+            arrives = ARRIVES[what.case.inner][1]
+            check = {"on": "full", "remote": "full", "off": "zero", "-": "none"}[what.case.csum]
+            return f"bench forward r i o {arrives} {destination} {size} {what.packets} {check}"
+        case "local" | "software":
+            return f"bench udp a b {source} {destination} {size} {what.packets}"
+        case _:
+            return f"bench tcp a b {source} {destination} {size}"

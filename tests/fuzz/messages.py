@@ -23,6 +23,8 @@ SPEC = Path(__file__).resolve().parents[2] / "gutctl/specs/gutless.yaml"
 SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
 NET_BYTEORDER = 0x4000
 DUMP, ACK = 0x300, 4
+#: How often an attribute is there that fits few of the others.
+SHY = {"ifindex": 0.05, "local-v4": 0.05, "local-v6": 0.05, "fou-protocol": 0.1, "accept": 0.25, "source": 0.25, "source-del": 0.1}
 #: Of so many messages one is bent once more than the rest.
 BEND = 3
 
@@ -144,7 +146,7 @@ class Maker:
             return rng.randint(0, attribute.checks["max"])
         if "flags-mask" in attribute.checks:
             return rng.choice((0, sum(self.spec.values[attribute.checks["flags-mask"]])))
-        usual = {"family": (2, 10, 2, 10, 0), "port": (6080, 6081, 7000, 0), "fou-protocol": (4, 41, 47, 0)}
+        usual = {"family": (2, 10) * 5 + (0,), "port": (6080, 6081, 7000, 0), "fou-protocol": (4, 41, 47, 0)}
         usual |= {"ifindex": (0, 1, 2, 99), "prefix-len": (0, 24, 32, 64, 128), "local-v4": (0x7F000001, 0x0A090001, 0)}
         usual |= {"sport-min": (6080, 49152, 0), "sport-max": (6080, 65535, 0), "number": (0, 1, 2, 257, 512)}
         if attribute.name in usual and rng.random() < 0.9:
@@ -189,7 +191,7 @@ class Maker:
         known = self.spec.sets[operation.attribute_set]
         for name in operation.takes:
             key = name in ("family", "port", "number")
-            wanted = 0.95 if key else 0.08 if name in ("ifindex", "local-v4", "local-v6") else 0.4
+            wanted = 0.97 if key else SHY.get(name, 0.4)
             if rng.random() < wanted:
                 copies = rng.choice((1, 1, 2, 5)) if known[name].many else 1 if rng.random() < 0.97 else 2
                 found += [self.attribute(known[name]) for _ in range(copies)]

@@ -15,6 +15,7 @@ more may arrive than was sent.
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ from pathlib import Path
 import rawnl
 from net import Net
 from rawnl import RawNetlink
+from tool import gutctl, ok
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ WAYS = {
     "icmp": Way(0.03, strict=False),
 }
 ENDS = {"a": ("198.51.100.1/24", "2001:db8::1/64"), "b": ("198.51.100.2/24", "2001:db8::2/64")}
+TUNNELS = {
+    "west4": "--remote 198.51.100.1 --address 10.8.0.1/30",
+    "west6": "--remote 2001:db8::1 --address 10.8.0.5/30",
+    "gre": "--remote 198.51.100.1 --mode gre --key 7 --format gue",
+}
 FAMILY = {4: 2, 6: 10}
 FOU = (4, 41, 47, 143)
 UDP = 17
@@ -118,6 +125,10 @@ class Bench:
                 more += rawnl.source("203.0.113.0/24" if family == 4 else "2001:db8:1::/48") if number == 7006 else b""
                 self.netlink.do("PORT_ADD", rawnl.key(number, family), body, more)
 
+        # those that ICMP errors are meant for
+        for name, words in TUNNELS.items():
+            ok(gutctl("tunnel", "add", name, *words.split(), netns=self.b))
+
     def close(self) -> None:
         self.netlink.close()
         self.b.run("umount", str(self.sysfs))
@@ -136,6 +147,11 @@ class Bench:
                 total.update(self.netlink.counters(rawnl.key(number, family)))
         del total["octets"]
         return total
+
+    def icmp_errors(self) -> int:
+        """ICMP errors that were handed to the links."""
+        plain = self.netlink.do("INFO_GET")[0].first("A_INFO_PLAIN") or b""
+        return int(struct.unpack("=Q", dict(rawnl.split(plain))[rawnl.n("A_TX_ICMP_ERRORS")])[0])
 
     def lost_before(self) -> int:
         """Packets that a device of b or the processors' queues dropped: they never got to UDP."""
@@ -157,7 +173,7 @@ class Bench:
         """Send so many packets one way. Raises Lost where the counters do not say what became of each."""
         how = WAYS[way]
         self.gro(how.gro)
-        before, lost, taken = self.counters(), self.lost_before(), self.datagrams()
+        before, lost, taken, errors = self.counters(), self.lost_before(), self.datagrams(), self.icmp_errors()
         started = time.monotonic()
         host = self.b if way == "tap" else self.a
         command = [str(self.program), way, str(seed), str(count), str(self.corpus)]
@@ -188,4 +204,8 @@ class Bench:
             raise Lost(f"{words}; GRO merged none of them")
         if merged:
             tally.counted["merged"] = merged
+        if way == "icmp":
+            tally.counted["handed to links"] = self.icmp_errors() - errors
+            if not tally.counted["handed to links"]:
+                raise Lost(f"{words}; no ICMP error found its link")
         return tally

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fuzzers find nothing in the tree as it is, in a few seconds and beginning with no seed at all.
+
+For tests/mutants, which demands that they find what it puts back: make mutants. Nothing else runs this file.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import targets
+from targets import Corpus, Finding, Run
+
+SECONDS = 20
+SEED = 7
+
+
+@pytest.fixture(params=["wire", "csum"])
+def fuzzed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Corpus]:
+    """A target, and an empty corpus."""
+    kind = request.param
+    corpus = Corpus(kind, tmp_path / "corpus", tmp_path / "kept")
+    corpus.folder.mkdir()
+    return targets.build(kind, tmp_path), corpus
+
+
+def test_nothing_is_found(fuzzed: tuple[Path, Corpus]) -> None:
+    """libFuzzer under the sanitizers."""
+    run = Run.start(*fuzzed, SECONDS, SEED)
+    try:
+        assert run.finish(SECONDS + 60) > 10_000
+    except Finding as finding:
+        pytest.fail(f"{finding}\n{finding.said}", pytrace=False)
+    finally:
+        run.stop()
+
+
+@pytest.mark.parametrize("fuzzed", ["wire"], indirect=True)
+def test_both_codecs_agree(fuzzed: tuple[Path, Corpus]) -> None:
+    """Every input of libFuzzer put to gutctl.encap as well."""
+    try:
+        done = targets.differential(*fuzzed, SECONDS, SEED)
+    except Finding as finding:
+        pytest.fail(f"{finding}\n{finding.said}", pytrace=False)
+    assert done.compared > 10_000

@@ -34,12 +34,15 @@ def files(root: Path = ROOT) -> list[str]:
 
 
 def pack(target: Path, root: Path = ROOT, extra: dict[str, Path] | None = None) -> None:
-    """Write the tree to the tar file `target`; `extra` maps further names in it to folders to be packed there."""
+    """Write the tree to the tar file `target`; `extra` maps names in it to files or folders that take their place there."""
+    extra = extra or {}
     with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as archive:
         for name in files(root):
+            if name in extra:
+                continue
             try:
                 archive.add(root / name, name, recursive=False)
             except FileNotFoundError:
                 continue  # removed by somebody since it was listed
-        for name, folder in (extra or {}).items():
-            archive.add(folder, name)
+        for name, source in extra.items():
+            archive.add(source, name)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of the kernel ring on some kernel, shared among several guests that run at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+VM = Path(__file__).resolve().parent
+ROOT = VM.parents[1]
+PYTEST = "exec python3 -m pytest -p no:cacheprovider -p no:hypothesispytest --junitxml=/results/junit.xml"
+#: What the files took when they ran last, on whatever kernel: they are dealt out by that.
+SECONDS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gutctl", "kernel-ring-seconds.json")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the tests went."""
+
+    passed: int
+    failed: list[str]
+    """Names of tests that failed or could not be set up."""
+    silent: int
+    """Guests that failed without naming a test: they did not boot, crashed, or ran out of time."""
+    skipped: int = 0
+
+    @property
+    def good(self) -> bool:
+        return self.passed > 0 and not self.failed and not self.silent
+
+    def __str__(self) -> str:
+        words = [f"{self.passed} passed"]
+        words += [f"{len(self.failed)} failed"] if self.failed else []
+        words += [f"{self.skipped} skipped"] if self.skipped else []
+        words += [f"{self.silent} guests gave no result"] if self.silent else []
+        return ", ".join(words)
+
+
+def listed(file: Path) -> list[str]:
+    """The tests of a list, `TEST  # REASON` a line. Raises ValueError where a line has no reason."""
+    found = []
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, reason = (part.strip() for part in line.partition(" #"))
+        if not reason:
+            raise ValueError(f"{file.name}:{number}: a test and a reason are wanted: {line}")
+        found.append(name)
+    return found
+
+
+def shares(tests: list[str], guests: int) -> list[list[str]]:
+    """The tests for each guest: those of a file stay together, and the guests should end at about the same time."""
+    of_file: dict[str, list[str]] = {}
+    for test in tests:
+        of_file.setdefault(test.partition("::")[0], []).append(test)
+    missing = [file for file in of_file if not (ROOT / file).is_file()]
+    if missing:
+        raise ValueError(f"there is no {missing[0]}")
+    command = [str(VM / "shards"), "plan", str(guests), str(SECONDS), *of_file]
+    planned = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return [[test for file in line.split() for test in of_file[file]] for line in planned.splitlines() if line]
+
+
+def judge(status: int, report: Path) -> Outcome:
+    """What one guest's exit status and report say."""
+    if not report.exists():
+        return Outcome(0, [], 1)
+    passed, skipped, failed = 0, 0, []
+    for case in ElementTree.parse(report).iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed.append(f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name', '')}")
+        elif case.find("skipped") is not None:
+            skipped += 1
+        else:
+            passed += 1
+    return Outcome(passed, failed, int(status != 0 and not failed), skipped)
+
+
+def run(tests: list[str], *, kernel: Path, module: Path, guests: int = 2, timeout: float = 2700, arguments: str = "") -> Outcome:
+    """Run tests (files, or `FILE::TEST`) and tell how they went. What the first guest prints is seen as it comes, the others'
+    when they are done. `arguments` go to pytest; `timeout` is in seconds, of each guest."""
+    running: list[tuple[subprocess.Popen[bytes], Path]] = []
+    outcomes = []
+    with tempfile.TemporaryDirectory(prefix="gutctl-ring-") as scratch:
+        try:
+            for number, share in enumerate(shares(tests, guests)):
+                results = Path(scratch, str(number))
+                results.mkdir()
+                command = [str(VM / "boot"), "--kernel", str(kernel), "--module", str(module)]
+                command += ["--timeout", str(timeout), "--results", str(results), "--", f"{PYTEST} {arguments} {' '.join(share)}"]
+                output = None if number == 0 else (results / "output").open("wb")
+                running.append((subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output), results))
+            for guest, results in running:
+                status = guest.wait()
+                if (results / "output").exists():
+                    sys.stdout.flush()
+                    sys.stdout.buffer.write((results / "output").read_bytes())
+                    sys.stdout.flush()
+                outcomes.append(judge(status, results / "junit.xml"))
+        finally:
+            for guest, _ in running:
+                if guest.poll() is None:
+                    guest.send_signal(signal.SIGTERM)
+                    guest.wait()
+        outcome = Outcome(
+            sum(one.passed for one in outcomes),
+            [name for one in outcomes for name in one.failed],
+            sum(one.silent for one in outcomes),
+            sum(one.skipped for one in outcomes),
+        )
+    return outcome

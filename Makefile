@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help setup module test test-pure test-kernel lint demo mutants fuzz vagrant-test clean
+.PHONY: help setup module test test-pure test-kernel test-kernels lint demo mutants fuzz test-debug vagrant-test bench bench-check clean
 
 T ?=
 ARGS ?=
@@ -32,6 +32,9 @@ test-pure: ## the pure ring, on this machine
 test-kernel: ## the kernel ring, in a virtual machine
 	tests/ring kernel
 
+test-kernels: ## the kernel ring on Debian's other kernels (KERNEL=bookworm-backports picks; tests/vm/kernels list)
+	tests/vm/kernels all
+
 lint: ## ruff, mypy, and the module built with W=1 C=2
 	tests/ring lint
 
@@ -44,8 +47,17 @@ mutants: ## put known bugs back one by one; every one must be caught by a test
 fuzz: ## fuzzers of the formats, of receiving ports and of netlink (SECONDS= each of those on this machine)
 	tests/fuzz/run $(if $(SECONDS),--seconds $(SECONDS))
 
+test-debug: ## the kernel ring in a kernel that looks for errors (KASAN, lockdep ...), and tests of its own
+	tests/uml/run
+
 vagrant-test: ## two virtual machines and a wire, by Vagrant and libvirt, gutctl on both
 	tests/machines/run
+
+bench: ## instructions per packet beside other tunnels: docs/benchmarks.md
+	tests/bench/run
+
+bench-check: ## no row dearer than it was, and the bars that were set
+	tests/bench/run --check
 
 clean: ## remove what was built in the tree (the cache, ~/.cache/gutctl, stays)
 	[ ! -f kmod/Makefile ] || $(MAKE) -s -C kmod clean

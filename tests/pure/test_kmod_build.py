@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import configparser
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -71,3 +72,53 @@ def test_every_source_names_its_license() -> None:
             if "uapi" in path.parts:
                 expected += " WITH Linux-syscall-note"
         assert re.fullmatch(rf"(//|/\*|#) SPDX-License-Identifier: {re.escape(expected)}( \*/)?", first), path
+
+
+# A build tree of nobody's kernel: its "compiler" makes an object of each probe but those it is told to refuse.
+KBUILD = """
+%.o:
+\t@case " $(REFUSED) " in *" $(notdir $(basename $@)) "*) exit 1;; esac; touch $(M)/$@
+"""
+
+
+def probed(tmp_path: Path, release: str, refused: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """What the build says when it has probed a kernel that compiles every probe but the refused ones."""
+    copy = tmp_path / "kmod"
+    shutil.copytree(ROOT / "kmod", copy, ignore=shutil.ignore_patterns("*.o", "*.ko", ".*", "compat-gen.h", "log"))
+    kdir = tree(tmp_path / "kernel", SYMBOLS, "y")
+    (kdir / "include/config/kernel.release").write_text(release + "\n")
+    (kdir / "Makefile").write_text(f"REFUSED := {refused}\n{KBUILD}")
+    command = ["make", "-s", "-C", str(copy), "compat-gen.h", f"KDIR={kdir}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False), copy / "compat-gen.h"
+
+
+def test_older_than_6_1_stops_with_a_sentence(tmp_path: Path) -> None:
+    done, made = probed(tmp_path, "5.10.0-30-amd64", "absurd oldest recursion-level")
+    assert done.returncode != 0 and not made.exists()
+    assert "the kernel 5.10.0-30-amd64 at" in done.stderr
+    assert "is too old: gutless needs 6.1 or newer\n" in done.stderr
+
+
+@pytest.mark.parametrize("release", ["6.1.0-56-amd64", "6.12.95+deb12-amd64", "7.3.99+deb14-amd64"])
+def test_a_kernel_that_was_tested_builds_in_silence(tmp_path: Path, release: str) -> None:
+    done, made = probed(tmp_path, release, "absurd")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "notice" not in done.stdout
+    assert "#define GL_HAVE_RECURSION_LEVEL\n" in made.read_text()
+    assert "OLDEST" not in made.read_text()
+
+
+@pytest.mark.parametrize("release", ["7.4.0-rc1-amd64", "7.10.1-amd64", "8.0.0"])
+def test_a_newer_kernel_builds_when_the_probes_pass_with_a_notice(tmp_path: Path, release: str) -> None:
+    done, made = probed(tmp_path, release, "absurd recursion-level")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"notice: the kernel {release} is newer than those tested (up to 7.3)" in done.stdout
+    assert "RECURSION_LEVEL" not in made.read_text()
+
+
+@pytest.mark.parametrize("refused", ["absurd sane", ""])
+def test_useless_probes_stop_the_build(tmp_path: Path, refused: str) -> None:
+    """Whatever the release: where nothing compiles, or everything does, nothing can be told."""
+    done, made = probed(tmp_path, "7.9.0", refused)
+    assert done.returncode != 0 and not made.exists()
+    assert "nothing compiles" in done.stderr or "what should not compile does" in done.stderr

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two machines and a wire: tunnels of every format over IPv4 and IPv6, by nothing but `gutctl tunnel add` on both.
+
+      west                                         east
+  +----------------------+                     +----------------------+
+  | gutless4  10.9.0.1   |                     | gutless4  10.9.0.2   |
+  | gue6      fd09:1::1  |                     | gue6      fd09:1::2  |
+  |  ...                 |   eth1       eth1   |  ...                 |
+  |  192.0.2.1, .11, .21 |---------------------|  192.0.2.2, .12, .22 |
+  |  2001:db8::1, ...    |         wan         |  2001:db8::2, ...    |
+  +----------------------+                     +----------------------+
+
+Machines are slow and programs in them dear: what passes through all the tunnels passes in one go, and the tests look at
+what came of it, tunnel by tunnel.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from machines import Machines, Said
+from site_tunnels import CASES, NAMES, Case, play
+
+OCTETS = 400_000
+TRANSFER = Path(__file__).with_name("transfer.py")
+
+Records = dict[str, dict[str, Any]]
+by_name = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+
+
+@dataclass
+class Passed:
+    """What went through the tunnels."""
+
+    before: dict[str, Records]
+    after: dict[str, Records] = field(default_factory=dict)
+    pings: dict[tuple[str, str], Said] = field(default_factory=dict)
+    """By machine and address."""
+    sent: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """By address: octets and their hash."""
+    received: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+def tunnels(pair: Machines) -> dict[str, Records]:
+    """What `gutctl tunnel list --json` says in each machine, by name."""
+    said = pair.run_all({name: "gutctl tunnel list --stats --json" for name in NAMES})
+    return {name: {record["name"]: record for record in json.loads(text)["tunnels"]} for name, text in said.items()}
+
+
+def transfer(pair: Machines, sender: str, addresses: list[str]) -> tuple[dict[str, tuple[int, str]], ...]:
+    """Send octets to every address over TCP; what the sender and the receiver say of them."""
+    receiver = NAMES[1 - NAMES.index(sender)]
+    for name in NAMES:
+        pair.put(name, TRANSFER, "/tmp/transfer.py")
+    words = " ".join(addresses)
+    said = pair.run_all(
+        {
+            receiver: f"python3 /tmp/transfer.py receive {words}",
+            sender: f"python3 /tmp/transfer.py send {OCTETS} {words}",
+        },
+        seconds=180,
+    )
+    made = []
+    for name in (sender, receiver):
+        lines = [line.split() for line in said[name].splitlines()]
+        made.append({address: (int(octets), digest) for address, octets, digest in lines})
+    return tuple(made)
+
+
+@pytest.fixture(scope="session")
+def first(pair: Machines) -> dict[str, str]:
+    """What the script said when it ran for the first time, by machine."""
+    return pair.run_all({name: play(name) for name in NAMES}, seconds=240)
+
+
+@pytest.fixture(scope="session")
+def passed(pair: Machines, first: dict[str, str]) -> Passed:
+    """Pings in both directions and a TCP transfer through every tunnel."""
+    made = Passed(tunnels(pair))
+    jobs = [(name, address) for name in NAMES for case in CASES for address in case.inside(NAMES[1 - NAMES.index(name)])]
+    with ThreadPoolExecutor(4) as pool:
+        said = pool.map(lambda job: pair.try_run(job[0], f"ping -n -c 2 -i 0.2 -W 10 {job[1]}"), jobs)
+        made.pings = dict(zip(jobs, said, strict=True))
+    made.sent, made.received = transfer(pair, "west", [case.inside("east")[-1] for case in CASES])
+    made.after = tunnels(pair)
+    return made
+
+
+@by_name
+def test_the_first_run_makes_it_on_both(first: dict[str, str], case: Case) -> None:
+    for name in NAMES:
+        assert f"{case.name} changed" in first[name].splitlines()
+
+
+@by_name
+def test_it_is_what_was_asked_for(passed: Passed, case: Case) -> None:
+    for name in NAMES:
+        record = passed.after[name][case.name]
+        other = NAMES[1 - NAMES.index(name)]
+        assert (record["format"], record["up"], record["module"]) == (case.form, True, "gutless")
+        assert (record["local"], record["remote"]) == (case.outer(name), case.outer(other))
+        assert {address.partition("/")[0] for address in record["addresses"]} == set(case.inside(name))
+        assert record["notes"] == []
+
+
+@by_name
+def test_ping_both_ways(passed: Passed, case: Case) -> None:
+    for name, other in (NAMES, NAMES[::-1]):
+        for address in case.inside(other):
+            said = passed.pings[name, address]
+            assert said.code == 0 and "2 received" in said.out, f"{name} to {address}\n{said.out}{said.err}"
+
+
+@by_name
+def test_tcp_arrives_whole(passed: Passed, case: Case) -> None:
+    address = case.inside("east")[-1]
+    assert passed.sent[address][0] == OCTETS
+    assert passed.received[address] == passed.sent[address]
+
+
+@by_name
+def test_counters_moved_and_nothing_was_dropped(passed: Passed, case: Case) -> None:
+    def moved(name: str, counter: str) -> int:
+        return int(passed.after[name][case.name]["stats"][counter] - passed.before[name][case.name]["stats"][counter])
+
+    pings = 2 * len(case.inner)
+    assert moved("west", "tx_octets") > OCTETS
+    assert moved("east", "rx_octets") > OCTETS
+    for name in NAMES:
+        # a request or an answer of each ping, in each direction
+        assert moved(name, "tx_packets") >= 2 * pings
+        assert moved(name, "rx_packets") >= 2 * pings
+        assert moved(name, "tx_dropped") == 0
+        assert not any(passed.after[name][case.name]["port_drops"].values()), passed.after[name][case.name]["port_drops"]
+
+
+def test_checksums_and_segments_made_by_the_kernel(pair: Machines, passed: Passed) -> None:
+    """A virtual card passes on what was never summed nor cut; without its offloads the wire has real packets."""
+    off = "ethtool -K eth1 tx off rx off gso off tso off gro off >/dev/null; ethtool -k eth1 | grep -E '^(tx|rx)-checksumming'"
+    for name, said in pair.run_all({name: off for name in NAMES}).items():
+        assert said.split() == ["tx-checksumming:", "off", "rx-checksumming:", "off"], f"{name}: {said}"
+    sent, received = transfer(pair, "east", [case.inside("west")[0] for case in CASES])
+    assert len(sent) == len(CASES)
+    assert received == sent
+
+
+def test_again_changes_nothing(pair: Machines, passed: Passed) -> None:
+    again = pair.run_all({name: play(name) for name in NAMES}, seconds=240)
+    for name in NAMES:
+        assert again[name].split("\n") == [*(f"{case.name} unchanged" for case in CASES), "changes 0", ""]
+
+
+def test_a_machine_that_was_booted_anew_needs_the_same_words_only(pair: Machines, passed: Passed) -> None:
+    some = CASES[:2]
+    pair.reboot("west")
+    assert pair.run("west", "gutctl tunnel list --json | grep -c gutless4 || true") == "0\n"
+    again = pair.run_all({name: play(name, some) for name in NAMES}, seconds=120)
+    assert again["west"].split("\n") == [*(f"{case.name} changed" for case in some), "changes 2", ""]
+    assert again["east"].split("\n") == [*(f"{case.name} unchanged" for case in some), "changes 0", ""]
+    sent, received = transfer(pair, "west", [address for case in some for address in case.inside("east")])
+    assert len(sent) == 4
+    assert received == sent

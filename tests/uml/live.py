@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the module holds at this moment, exactly: objects by the function of it that asked for them.
+
+The kernel is booted with `slub_debug=U`, so that it keeps for every object of a cache how it was asked for
+(/sys/kernel/debug/slab/CACHE/alloc_traces), and with CONFIG_PERCPU_STATS (/sys/kernel/debug/percpu_stats).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from pathlib import Path
+
+TRACES = Path("/sys/kernel/debug/slab")
+SLABS = Path("/sys/kernel/slab")
+PERCPU = Path("/sys/kernel/debug/percpu_stats")
+_OURS = re.compile(r"(\w+)\+0x[0-9a-f]+/0x[0-9a-f]+ \[gutless\]")
+
+
+def objects() -> Counter[str]:
+    """Objects that are alive, by the innermost function of the module on the way to them; and `percpu areas`, of all the kernel."""
+    found: Counter[str] = Counter()
+    folders = [folder for folder in TRACES.iterdir() if (folder / "alloc_traces").exists()]
+    assert len(folders) > 20, "the kernel was not booted with slub_debug=U"
+    for folder in folders:
+        shrink = SLABS / folder.name / "shrink"
+        # what KASAN keeps of freed objects is freed in earnest
+        shrink.write_text("1")
+        for entry in re.split(r"\n(?=\s*\d+ \S)", (folder / "alloc_traces").read_text()):
+            ours = _OURS.search(entry)
+            if ours:
+                found[f"{ours[1]} ({folder.name})"] += int(entry.split()[0])
+    areas = re.search(r"nr_cur_alloc\s*:\s*(\d+)", PERCPU.read_text())
+    assert areas
+    found["percpu areas"] = int(areas[1])
+    return found
+
+
+def wait_for(before: Counter[str], seconds: float = 20.0) -> None:
+    """Wait until exactly that is alive again: freeing takes grace periods and workers. Raises AssertionError."""
+    deadline = time.monotonic() + seconds
+    while (now := objects()) != before:
+        more, fewer = now - before, before - now
+        assert time.monotonic() < deadline, f"after {seconds:g} s too many: {dict(more)}, too few: {dict(fewer)}"
+        time.sleep(0.2)

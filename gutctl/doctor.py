@@ -27,6 +27,11 @@ __all__ = ["Finding", "Level", "Machine", "examine", "status"]
 
 NEEDED = ("udp_tunnel", "ip6_udp_tunnel", "ip_tunnel", "ip6_tunnel", "sit", "ipip", "ip_gre", "ip6_gre")
 """Modules behind the links that tunnels use."""
+TABLE = "udp_tunnel_update_gro_rcv"
+"""A function of kernels (6.16 and newer) that keep the kinds of UDP tunnel they merge in a table, sized for their own."""
+FELLOWS = ("vxlan", "geneve", "fou")
+"""Modules of the kinds that fill it, with UDP sockets of IPsec."""
+TABLE_FULL = "Too many UDP tunnel types"
 SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
 
@@ -106,6 +111,34 @@ class Machine:
         except OSError:
             return False
 
+    def has_function(self, name: str) -> bool:
+        """Whether the kernel has it."""
+        try:
+            return f" {name}\n".encode() in (self.root / "proc/kallsyms").read_bytes()
+        except OSError:
+            return False
+
+    def said(self, text: str) -> bool:
+        """Whether the kernel's log has it, as far as it goes back; no where the log may not be read."""
+        try:
+            log = os.open(self.root / "dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            while True:
+                try:
+                    record = os.read(log, 1 << 13)
+                except BrokenPipeError:
+                    continue  # overwritten before it was read: the next is
+                except OSError:
+                    return False
+                if not record:
+                    return False
+                if text.encode() in record:
+                    return True
+        finally:
+            os.close(log)
+
 
 def examine(world: World, machine: Machine | None = None) -> Iterator[Finding]:
     """Everything there is to find, in the order in which to mend it."""
@@ -113,6 +146,7 @@ def examine(world: World, machine: Machine | None = None) -> Iterator[Finding]:
     yield from _module(machine, wanted=world.module is not Module.FOU)
     yield from _fou(world, machine, wanted=world.module is Module.FOU)
     yield from _needed(machine)
+    yield from _merging(machine)
     yield from _sysctls(world)
     yield from _queues(world)
     yield from _tunnels(world)
@@ -184,6 +218,19 @@ def _needed(machine: Machine) -> Iterator[Finding]:
         )
     else:
         yield Finding(Level.OK, f"modules {' '.join(NEEDED)} are there")
+
+
+def _merging(machine: Machine) -> Iterator[Finding]:
+    """Newer kernels' table of kinds of UDP tunnel has no place for one that the kernel does not bring."""
+    if not machine.loaded("gutless") or not all(map(machine.loaded, FELLOWS)) or not machine.has_function(TABLE):
+        return
+    names = ", ".join(FELLOWS)
+    if machine.said(TABLE_FULL):
+        text = f'the kernel said "{TABLE_FULL}": {names}, IPsec and gutless were in use at once. Packets are merged and nothing is lost; '
+        yield Finding(Level.WARN, text + "a shortcut for a lone kind of tunnel is off", "reboot with fewer of them in use, where that matters")
+    else:
+        text = f"{names} are loaded too: were they and IPsec over UDP all in use, the kernel would say"
+        yield Finding(Level.OK, f'{text} "{TABLE_FULL}", and merge without a shortcut; nothing is lost by it')
 
 
 def _sysctls(world: World) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from fake_kernel import ROOT as HERE
 from fake_kernel import Machine as Fake
 
 from gutctl import __version__, ethtool
-from gutctl.doctor import NEEDED, SECURE_BOOT, Finding, Level, Machine, examine, status
+from gutctl.doctor import FELLOWS, NEEDED, SECURE_BOOT, TABLE, TABLE_FULL, Finding, Level, Machine, examine, status
 from gutctl.errors import ExitStatus
 from gutctl.model import Module
 
@@ -158,3 +158,36 @@ def test_the_kernel_s_own_module(files: Path) -> None:
     (files / "sys/module/gutless").rmdir()
     fake.fou = fake.fou6 = True
     assert status(examine(fake.world().using(Module.FOU), Machine(files, RELEASE))) is ExitStatus.OK
+
+
+def test_the_table_of_kinds_of_newer_kernels(files: Path) -> None:
+    """It is spoken of where its filling up is near, and a warning where the kernel has said that it is full."""
+    load(files)
+    (files / "proc").mkdir()
+    (files / "dev").mkdir()
+    symbols, log = files / "proc/kallsyms", files / "dev/kmsg"
+    symbols.write_text(f"0000000000000000 T {TABLE}\n0000000000000000 t udp_tunnel_gro_rcv\n")
+    log.write_text("6,1,0,-;gutless: loaded\n")
+
+    def about_it() -> list[Finding]:
+        return [finding for finding in find(files) if TABLE_FULL in finding.text]
+
+    for module in FELLOWS:
+        assert about_it() == []
+        (files / "sys/module" / module).mkdir()
+    assert [finding.level for finding in about_it()] == [Level.OK]
+    log.write_text(f"6,1,0,-;gutless: loaded\n3,2,5,-;UDP: {TABLE_FULL}, please increase UDP_MAX_TUNNEL_TYPES\n")
+    (full,) = about_it()
+    assert full.level is Level.WARN and "nothing is lost" in full.text
+    # a kernel without that table, whatever is loaded
+    symbols.write_text(f"0000000000000000 t {TABLE}x\n0000000000000000 T x{TABLE}\n")
+    assert about_it() == []
+    log.unlink()
+    symbols.unlink()
+    assert about_it() == []
+
+
+def test_a_log_that_may_not_be_read_says_nothing(tmp_path: Path) -> None:
+    assert not Machine(tmp_path, RELEASE).said("anything")
+    (tmp_path / "dev/kmsg").mkdir(parents=True)
+    assert not Machine(tmp_path, RELEASE).said("anything")

@@ -21,6 +21,8 @@
 #define PORT_ALL 7000
 #define PORT_INNER 7005
 #define PORT_SOURCE 7006
+/* Of the tunnels there, both ends' */
+#define PORT_TUNNEL 6090
 
 static unsigned int port_for(const struct burst *b)
 {
@@ -329,7 +331,8 @@ static void way_icmp(unsigned long count)
 		frame = out_next();
 		quote = frame + 14 + ip + 8;
 		len = payload(quote + ip + 8, b, 0, 2);
-		put_udp(quote + ip, version, chance(3) ? some_sport() : 6080, chance(4) ? some_sport() : 6080, len, CSUM_ZERO);
+		put_udp(quote + ip, version, chance(3) ? PORT_TUNNEL : some_sport(),
+			chance(4) ? some_sport() : PORT_TUNNEL, len, CSUM_ZERO);
 		put_ip(quote, version, 17, 8 + len);
 		/* b's packet: the other way round */
 		if (version == 4) {

@@ -45,6 +45,8 @@ ENDS = {4: ("10.9.0.2", "10.9.0.1"), 6: ("fd09::2", "fd09::1")}
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 PLACE = {TCP: 16, UDP: 6, ICMP: 2, ICMP6: 2}
 ETHERTYPE = {4: 0x0800, 6: 0x86DD}
+#: Of the protocols in csum.c.
+INDEX = {4: 0, 41: 1, 47: 2, 143: 3}
 GRE, ETHERNET, TEB = 47, 143, 0x6558
 
 
@@ -263,18 +265,26 @@ def wire_seeds() -> Iterator[bytes]:
         yield wire(b"\x20\xff\0\0" + bytes(octets))
 
 
+def valid(kind: str) -> Iterator[bytes]:
+    """Of the inputs for a target those that are right in every octet; one for each header and inner packet."""
+    if kind == "wire":
+        yield from (wire(burst.payloads[0], fou=burst.fou) for burst in payloads() if len(burst.payloads[0]) < 120)
+        return
+    for number, inside in inner_packets(0):
+        yield bytes((INDEX[number], 255, 0, 0)) + inside
+
+
 def csum_seeds() -> Iterator[bytes]:
     """Inputs for csum.c: every kind of inner packet, of odd and even sizes; whole and with few octets to be read."""
-    index = {4: 0, 41: 1, 47: 2, 143: 3}
     for size in (0, 15, 16):
         for number, inside in inner_packets(size):
             for readable in (0, 13, 19, 24, 48, 255):
-                yield bytes((index[number], readable, 0, readable)) + inside
+                yield bytes((INDEX[number], readable, 0, readable)) + inside
     yield bytes((0xF5, 255, 0, 0)) + packet(4, UDP)
     for number, inside in inner_packets(0):
         if number == ETHERNET or (number == GRE and inside[:4] not in (gre(0, TEB, b"")[:4], gre(0x2000, ETHERTYPE[4], b"")[:4])):
             continue
-        head = bytes((index[number], 255, 0, 0))
+        head = bytes((INDEX[number], 255, 0, 0))
         yield from (head + inside[:size] for size in range(len(inside)))
         for at in range(len(inside)):
             for change in (inside[at] ^ 0xFF, inside[at] ^ 1, 4, 24, 58):

@@ -156,13 +156,21 @@ class Run:
 
     @classmethod
     def start(
-        cls, program: Path, corpus: Corpus, seconds: int, seed: int, *, name: str = "", descriptor: int | None = None
+        cls,
+        program: Path,
+        corpus: Corpus,
+        seconds: int,
+        seed: int,
+        *,
+        runs: int = -1,
+        name: str = "",
+        descriptor: int | None = None,
     ) -> Run:
-        """Begin; with a descriptor the target writes every input and its answer there."""
+        """Begin; with a descriptor the target writes every input and its answer there. `runs`: no more than so many."""
         scratch = corpus.folder.with_name(f"run-{name or corpus.kind}")
         scratch.mkdir()
         log = scratch / "log"
-        command = ["nice", str(program), f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={MAX_LEN}"]
+        command = ["nice", str(program), f"-max_total_time={seconds}", f"-runs={runs}", f"-seed={seed}", f"-max_len={MAX_LEN}"]
         command += ["-use_value_profile=1", f"-timeout={INPUT_SECONDS}", "-print_final_stats=1", "-reload=0", "-detect_leaks=0"]
         environment = dict(os.environ)
         if descriptor is not None:
@@ -228,13 +236,13 @@ def _records(pipe: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         yield rest[:length], rest[length:]
 
 
-def differential(program: Path, corpus: Corpus, seconds: int, seed: int) -> Differential:
+def differential(program: Path, corpus: Corpus, seconds: int, seed: int, *, runs: int = -1) -> Differential:
     """Fuzz wire.h, slowly, and ask gutctl.encap about every input. Raises Finding."""
     done = Differential()
     names = reasons()
     reading, writing = os.pipe()
     with open(reading, "rb", buffering=1 << 16) as pipe:
-        run = Run.start(program, corpus, seconds, seed, name="differential", descriptor=writing)
+        run = Run.start(program, corpus, seconds, seed, runs=runs, name="differential", descriptor=writing)
         os.close(writing)
         deadline = time.monotonic() + seconds + 30
         try:

@@ -51,10 +51,11 @@ WAYS = {
     "icmp": Way(0.03, strict=False),
 }
 ENDS = {"a": ("198.51.100.1/24", "2001:db8::1/64"), "b": ("198.51.100.2/24", "2001:db8::2/64")}
+#: On a port that no payload of the corpus is for.
 TUNNELS = {
-    "west4": "--remote 198.51.100.1 --address 10.8.0.1/30",
-    "west6": "--remote 2001:db8::1 --address 10.8.0.5/30",
-    "gre": "--remote 198.51.100.1 --mode gre --key 7 --format gue",
+    "west4": "--remote 198.51.100.1 --port 6090 --address 10.8.0.1/30",
+    "west6": "--remote 2001:db8::1 --port 6090 --address 10.8.0.5/30",
+    "gre": "--remote 198.51.100.1 --port 6090 --mode gre --key 7 --format gue",
 }
 FAMILY = {4: 2, 6: 10}
 FOU = (4, 41, 47, 143)

@@ -58,72 +58,66 @@ class Case:
     def up(self, ns: str, side: int) -> list[str]:
         """Shell commands for one end; ``side`` 0 or 1 says which address is its own."""
         here, there = LOCAL[self.outer][side], LOCAL[self.outer][1 - side]
-        lines = [*self._device(ns, side, here, there), *self._ports(ns, there)]
-        batch = []
+        lines, batch = self._device(ns, side, here, there)
+        if self.module == "gutless":
+            lines += [f"bench port {ns} {PORT} {self.outer} {self.accept} source {there}{self._port_words} many {self.ports}"]
+        if self.module == "fou":
+            what = "gue" if self.type == GUE else f"ipproto {self.protocol}"
+            batch += [f"fou add port {PORT + n} {what}{self._fou_family}" for n in range(self.ports)]
         if self.layer2:
             batch += [f"link set dev t address {MAC[side]}"]
         nodad = " nodad" if self.inner == 6 else ""
-        batch += [
-            f"addr add {INNER[self.inner][side]}/{PREFIX[self.inner]} dev t{nodad}",
-            "link set dev t up",
-        ]
+        batch += [f"addr add {INNER[self.inner][side]}/{PREFIX[self.inner]} dev t{nodad}", "link set dev t up"]
         if self.layer2:
             batch += [f"neigh replace {INNER[self.inner][1 - side]} lladdr {MAC[1 - side]} nud permanent dev t"]
-        return lines + [ip(ns, batch)]
+        return [*lines, ip(ns, batch)]
 
     def down(self, ns: str) -> list[str]:
         """What takes back all that :meth:`up` did."""
-        lines = [ip(ns, ["link del dev t"])]
-        six = self.outer == 6
+        batch, lines = ["link del dev t"], []
+        if self.module == "fou":
+            batch += [f"fou del port {PORT + n}{self._fou_family}" for n in range(self.ports)]
         if self.module == "gutless":
             lines += [f"bench unport {ns} {PORT} {self.outer} many {self.ports}"]
-        if self.module == "fou":
-            lines += [fou(ns, six, f"del port %d{' -6' if six else ''}", self.ports)]
         if self.profile:
             lines += [f"bench unprofile {ns} {self.profile[0]}"]
-        return lines
+        return [ip(ns, batch), *lines]
 
-    def _device(self, ns: str, side: int, here: str, there: str) -> list[str]:
-        udpcsum = "udpcsum" if self.csum == "on" else "noudpcsum"
-        zero = f"udp6zerocsum{{}} udp6zerocsum{{}}".format("tx", "rx") if self.csum == "off" else "noudp6zerocsumtx"
-        option = udpcsum if self.outer == 4 else zero
-        if self.kind == "vxlan":
-            dev = " dev v" if self.outer == 6 else ""
-            return [ip(ns, [f"link add name t type vxlan id 7 local {here} remote {there}{dev} dstport 4789 {option}"])]
-        if self.kind == "geneve":
-            return [ip(ns, [f"link add name t type geneve id 7 remote {there} {option}"])]
+    @property
+    def _fou_family(self) -> str:
+        return " -6" if self.outer == 6 else ""
+
+    @property
+    def _port_words(self) -> str:
+        words = f" protocol {self.protocol}" if self.accept == ACCEPT_FOU else ""
+        return words + (" zero-csum6 1" if self.outer == 6 and self.csum == "off" else "")
+
+    def _device(self, ns: str, side: int, here: str, there: str) -> tuple[list[str], list[str]]:
+        """Commands of the shell that make the device, and lines for ip that do."""
+        if self.kind in ("vxlan", "geneve"):
+            if self.outer == 4:
+                option = "udpcsum" if self.csum == "on" else "noudpcsum"
+            else:
+                option = "udp6zerocsumtx udp6zerocsumrx" if self.csum == "off" else "noudp6zerocsumtx"
+            ends = f"local {here} remote {there} dstport 4789" if self.kind == "vxlan" else f"remote {there}"
+            return [], [f"link add name t type {self.kind} id 7 {ends} {option}"]
         if self.kind == "wireguard":
-            return [ip(ns, ["link add name t type wireguard"]), f"bench wireguard {ns} t {side} 51820 {there} 51820"]
-        words = ""
+            made = ip(ns, ["link add name t type wireguard"])
+            return [made, f"bench wireguard {ns} t {side} 51820 {there} 51820"], []
+        words, lines = "", []
         if self.type:
             number = self.profile[0] << PROFILE_SHIFT if self.profile else 0
             words = f" type {self.type} flags {self.flags | number} dport {PORT}"
-        mode = f" mode {0 if self.kind in ('sit', 'ip6tnl') else 4}" if self.kind in ("sit", "ipip", "ip6tnl") else ""
-        lines = []
+        if self.kind in ("sit", "ipip", "ip6tnl"):
+            words += " mode 4" if self.kind == "ipip" else " mode 0"
         if self.profile:
             lines += [f"bench profile {ns} {' '.join(map(str, self.profile))}"]
-        return [*lines, f"bench link {ns} t {self.kind} {here} {there}{words}{mode}"]
-
-    def _ports(self, ns: str, there: str) -> list[str]:
-        six = self.outer == 6
-        if self.module == "fou":
-            what = "gue" if self.type == GUE else f"ipproto {self.protocol}"
-            return [fou(ns, six, f"add port %d {what}{' -6' if six else ''}", self.ports)]
-        if self.module != "gutless":
-            return []
-        words = f" protocol {self.protocol}" if self.accept == ACCEPT_FOU else ""
-        words += " zero-csum6 1" if six and self.csum == "off" else ""
-        return [f"bench port {ns} {PORT} {self.outer} {self.accept} source {there}{words} many {self.ports}"]
+        return [*lines, f"bench link {ns} t {self.kind} {here} {there}{words}"], []
 
 
 def ip(ns: str, batch: Sequence[str]) -> str:
     """One call of ip for several commands in a namespace."""
     return f"/usr/sbin/ip -n {ns} -batch - <<E\n" + "\n".join(batch) + "\nE"
-
-
-def fou(ns: str, six: bool, command: str, count: int) -> str:
-    """``ip fou`` for each of ``count`` ports from PORT on."""
-    return ip(ns, ["fou " + command % (PORT + n) for n in range(count)])
 
 
 def _fou(name: str, kind: str, outer: int, csum: str, protocol: int, type_: int, inner: int = 4) -> Case:
@@ -212,5 +206,5 @@ def all_cases() -> list[Case]:
     ]
 
 
-VETH = [Case("veth", "kernel", 0, "-", inner=4), Case("veth", "kernel", 0, "-", inner=6)]
-"""No tunnel at all."""
+PLAIN = {4: Case("no tunnel", "kernel", 4, "-", inner=4), 6: Case("no tunnel", "kernel", 6, "-", inner=6)}
+"""What the way costs by itself."""

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cases import INNER, LOCAL, Case, ip
+from cases import INNER, LOCAL, PLAIN, Case, all_cases, ip
 
 SIZES = (64, 576, 1200)
 """Octets of data in the inner UDP packet."""
-PACKETS = 501
+PACKETS = 301
 WIRE = {"a": ("02:00:00:00:00:01", 0), "b": ("02:00:00:00:00:02", 1)}
 """The two hosts on a veth pair, `v` in each: hardware address, side."""
 ARRIVES = {4: ("198.51.100.1/24", "198.51.100.9"), 6: ("fd01::1/64", "fd01::9")}
@@ -89,14 +89,15 @@ def _one(number: int, what: Measurement) -> Iterator[str]:
     tunnel = bool(case.kind)
     if tunnel:
         for ns, side in ends.items():
-            yield from case.up(ns, side)
+            # many ports are open where the packets arrive
+            yield from (case if side else replace(case, ports=1)).up(ns, side)
     source, destination = INNER[case.inner] if tunnel else LOCAL[case.inner]
     yield "sleep 0.1"  # of the guest's time, which passes at once: what is left to do after a change gets done
     for size in what.sizes:
         yield f"echo row {number} {size} $({_call(what, source, destination, size)})"
     if tunnel:
-        for ns in ends:
-            yield from case.down(ns)
+        for ns, side in ends.items():
+            yield from (case if side else replace(case, ports=1)).down(ns)
 
 
 def _call(what: Measurement, source: str, destination: str, size: int) -> str:
@@ -109,3 +110,57 @@ def _call(what: Measurement, source: str, destination: str, size: int) -> str:
             return f"bench udp a b {source} {destination} {size} {what.packets}"
         case _:
             return f"bench tcp a b {source} {destination} {size}"
+
+
+def whole() -> list[list[Measurement]]:
+    """Everything, the rows of docs/benchmarks.md: what is measured in one guest after the other.
+
+    A row and what it is measured by are in the same guest.
+    """
+    cases = all_cases()
+    guests = []
+    for outer in (4, 6):
+        plan = [Measurement(PLAIN[outer], "local")]
+        guests += [plan + [Measurement(case, "local") for case in cases if case.outer == outer]]
+    plan = [Measurement(PLAIN[4], "software", ENDS), Measurement(PLAIN[6], "software", ENDS)]
+    guests += [plan + [Measurement(case, "software", ENDS) for case in cases if _is_compared(case)]]
+    for outer in (4, 6):
+        plan = [Measurement(PLAIN[outer], "forward", ENDS)]
+        guests += [plan + [Measurement(case, "forward", ENDS) for case in cases if case.outer == outer]]
+    bulk = [PLAIN[4], *(case for case in cases if case.outer == 4 and case.inner == 4 and case.csum != "off")]
+    guests += [[Measurement(case, path, (BULK,)) for path in ("tcp", "tcp plain") for case in bulk]]
+    many = [case for case in cases if case.name in MANY and case.outer == 4 and case.csum == "on"]
+    return [*guests, [Measurement(replace(case, ports=n), "local", (64,)) for case in many for n in (1, 100, 10000)]]
+
+
+ENDS = (64, 1200)
+BULK = 4 << 20
+"""Octets of one TCP transfer."""
+MANY = ("ipip+fou", "ipip+gue", "ipip+gutless fou", "ipip+gutless gue", "ipip+gutless bare")
+KINDS = ("ipip", "ip6tnl")
+
+
+def _is_compared(case: Case) -> bool:
+    """FOU, GUE and the bare form, ours and the kernel's, in links that carry IPv4."""
+    label, _, encapsulation = case.name.partition("+")
+    ours = ("gutless fou", "gutless gue", "gutless bare")
+    return label in KINDS and encapsulation in ("fou", "gue", *ours) and case.csum != "remote"
+
+
+def cut() -> list[Measurement]:
+    """What is measured at every change: every bar is in it, and one row of each further format."""
+    cases = all_cases()
+    compared = [case for case in cases if _is_compared(case)]
+    plan = [Measurement(PLAIN[4], "local"), Measurement(PLAIN[4], "forward")]
+    plan += [Measurement(case, "local") for case in compared]
+    further = [
+        case
+        for case in cases
+        if (case.csum == "remote" and case.name.startswith("ipip+"))
+        or (case.name in ("gre+gue", "gre+gutless header", "ipip+gutless bare by profile", "ipip+fou") and case.csum == "on")
+    ]
+    plan += [Measurement(case, "local", (64, 1200)) for case in further if not _is_compared(case)]
+    plan += [Measurement(case, "forward", (64, 1200)) for case in compared if case.outer == 4 or case.csum == "on"]
+    fast = [case for case in compared if case.outer == 4 and case.csum == "on"]
+    plan += [Measurement(case, "tcp", (BULK // 2,)) for case in fast]
+    return plan

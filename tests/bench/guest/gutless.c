@@ -11,9 +11,12 @@
 
 static void begin(struct request *r, int fd, uint8_t command)
 {
+	static uint16_t family;
 	struct genlmsghdr *g;
 
-	g = NLMSG_DATA(nl_begin(r, nl_family(fd, GUTLESS_GENL_NAME), 0, sizeof(*g)));
+	if (!family)
+		family = nl_family(fd, GUTLESS_GENL_NAME);
+	g = NLMSG_DATA(nl_begin(r, family, 0, sizeof(*g)));
 	g->cmd = command;
 	g->version = GUTLESS_GENL_VERSION;
 }

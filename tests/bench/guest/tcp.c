@@ -40,6 +40,7 @@ static void move(int from, int to, size_t octets)
 int cmd_tcp(char **words)
 {
 	size_t octets = number(words[4], 1UL << 32);
+	const struct linger at_once = { .l_onoff = 1 };
 	struct sockaddr_storage name;
 	int listener, from, to;
 	uint64_t begin;
@@ -57,6 +58,9 @@ int cmd_tcp(char **words)
 	to = accept(listener, NULL, NULL);
 	if (to < 0)
 		die("accept: %s", strerror(errno));
+	/* no connection is left waiting, which the next one would find in its way */
+	if (setsockopt(from, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)))
+		die("linger: %s", strerror(errno));
 	move(from, to, WARM_UP);
 	begin = instructions();
 	mark_begin();

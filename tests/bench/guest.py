@@ -49,30 +49,33 @@ def emulator() -> str:
     return said.splitlines()[0].removeprefix("QEMU emulator version ")
 
 
-def _archive(target: Path, parts: Parts, script: str) -> None:
+def _archive(target: Path, parts: Parts, script: str, more: dict[str, Path]) -> None:
     """The first file system: the base, and behind it what differs from run to run."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        (root / "bin").mkdir()
         (root / "script").write_text(script)
-        for source, name in ((parts.program / "bench", "bin/bench"), (parts.module / "gutless.ko", "gutless.ko")):
-            (root / name).write_bytes(source.read_bytes())
-        (root / "bin/bench").chmod(0o755)
-        packed = subprocess.run(
-            ["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet", "--reproducible"],
-            cwd=root, input=b"bin/bench\ngutless.ko\nscript\n", stdout=subprocess.PIPE, check=True,
-        )  # fmt: skip
-    target.write_bytes((parts.base / "base.cpio").read_bytes() + packed.stdout)
+        here = {"bin/bench": parts.program / "bench", "gutless.ko": parts.module / "gutless.ko", **more}
+        for name, source in here.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).symlink_to(source)
+        names = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+        with target.open("wb") as archive:
+            archive.write((parts.base / "base.cpio").read_bytes())
+            archive.flush()
+            subprocess.run(
+                ["cpio", "-o", "-L", "-H", "newc", "-R", "0:0", "--quiet", "--reproducible"],
+                cwd=root, input="\n".join(names).encode(), stdout=archive, check=True,
+            )  # fmt: skip
 
 
-def command(parts: Parts, archive: Path, output: Path, console: Path) -> list[str]:
+def command(parts: Parts, archive: Path, output: Path, console: Path, memory: str) -> list[str]:
     """QEMU's command line. Nothing in it may depend on the host's time: no disks, no shared folders."""
     line = "console=ttyS1 panic=-1 quiet nokaslr uhash_entries=65536"
     return [
         "qemu-system-x86_64",
         *("-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"),
         # without erms and fsrm: a string instruction would count each octet
-        *("-cpu", "max,-erms,-fsrm", "-smp", "1", "-m", "512M", "-machine", "q35"),
+        *("-cpu", "max,-erms,-fsrm", "-smp", "1", "-m", memory, "-machine", "q35"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-seed", "42", "-rtc", "base=2026-01-01T00:00:00,clock=vm"),
         *("-serial", f"file:{output}", "-serial", f"file:{console}"),
@@ -86,17 +89,22 @@ def run(
     seconds: float,
     said: Callable[[str], None],
     extra: list[str] | None = None,
+    *,
+    more: dict[str, Path] | None = None,
+    memory: str = "512M",
 ) -> None:
     """Boot, run the shell ``script``, hand each line it prints to ``said`` as it comes.
+
+    ``extra`` goes to QEMU, ``more`` are files by their names in the guest.
 
     Raises BenchError where the guest does not come to the script's end within ``seconds``.
     """
     with tempfile.TemporaryDirectory(prefix="gutctl-bench-") as folder:
         scratch = Path(folder)
         archive, output, console = scratch / "initramfs", scratch / "output", scratch / "console"
-        _archive(archive, parts, script)
+        _archive(archive, parts, script, more or {})
         output.touch()
-        line = ["nice", *command(parts, archive, output, console), *(extra or [])]
+        line = ["nice", *command(parts, archive, output, console, memory), *(extra or [])]
         if os.environ.get("BENCH_VERBOSE"):
             print(shlex.join(line), flush=True)
         deadline = time.monotonic() + seconds

@@ -78,7 +78,7 @@ class Results:
             rows = [Row(**row) for row in told["rows"]]
             return cls(told["kernel"], told["emulator"], {row.key: row for row in rows}, told["control"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise guest.BenchError(f"{path}: {error}; make it anew with tests/bench/run --accept") from error
+            raise guest.BenchError(f"{path}: {error}; tests/bench/run makes it anew (accepted.json: with --accept)") from error
 
 
 def _row(what: Measurement, octets: int, numbers: list[int]) -> Row:

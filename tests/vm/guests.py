@@ -15,8 +15,7 @@ from xml.etree import ElementTree
 VM = Path(__file__).resolve().parent
 ROOT = VM.parents[1]
 PYTEST = "exec python3 -m pytest -p no:cacheprovider -p no:hypothesispytest --junitxml=/results/junit.xml"
-#: What the files took when they ran last, on whatever kernel: they are dealt out by that.
-SECONDS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gutctl", "kernel-ring-seconds.json")
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gutctl")
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,18 @@ def listed(file: Path) -> list[str]:
     return found
 
 
-def shares(tests: list[str], guests: int) -> list[list[str]]:
-    """The tests for each guest: those of a file stay together, and the guests should end at about the same time."""
+def shares(tests: list[str], guests: int, seconds: Path) -> list[list[str]]:
+    """The tests for each guest: those of a file stay together, and the guests should end at about the same time.
+
+    `seconds`: a file that tells what the test files took when they ran last.
+    """
     of_file: dict[str, list[str]] = {}
     for test in tests:
         of_file.setdefault(test.partition("::")[0], []).append(test)
     missing = [file for file in of_file if not (ROOT / file).is_file()]
     if missing:
         raise ValueError(f"there is no {missing[0]}")
-    command = [str(VM / "shards"), "plan", str(guests), str(SECONDS), *of_file]
+    command = [str(VM / "shards"), "plan", str(guests), str(seconds), *of_file]
     planned = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     return [[test for file in line.split() for test in of_file[file]] for line in planned.splitlines() if line]
 
@@ -83,14 +85,26 @@ def judge(status: int, report: Path) -> Outcome:
     return Outcome(passed, failed, int(status != 0 and not failed), skipped)
 
 
-def run(tests: list[str], *, kernel: Path, module: Path, guests: int = 2, timeout: float = 2700, arguments: str = "") -> Outcome:
+def run(
+    tests: list[str],
+    *,
+    kernel: Path,
+    module: Path,
+    guests: int = 2,
+    timeout: float = 2700,
+    arguments: str = "",
+    name: str = "kernel-ring",
+) -> Outcome:
     """Run tests (files, or `FILE::TEST`) and tell how they went. What the first guest prints is seen as it comes, the others'
-    when they are done. `arguments` go to pytest; `timeout` is in seconds, of each guest."""
+    when they are done. `arguments` go to pytest; `timeout` is in seconds, of each guest; under `name` is noted what the test
+    files took, for the next time.
+    """
+    seconds = CACHE / f"{name}-seconds.json"
     running: list[tuple[subprocess.Popen[bytes], Path]] = []
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="gutctl-ring-") as scratch:
         try:
-            for number, share in enumerate(shares(tests, guests)):
+            for number, share in enumerate(shares(tests, guests, seconds)):
                 results = Path(scratch, str(number))
                 results.mkdir()
                 command = [str(VM / "boot"), "--kernel", str(kernel), "--module", str(module)]
@@ -109,10 +123,12 @@ def run(tests: list[str], *, kernel: Path, module: Path, guests: int = 2, timeou
                 if guest.poll() is None:
                     guest.send_signal(signal.SIGTERM)
                     guest.wait()
-        outcome = Outcome(
+        reports = [str(results / "junit.xml") for _, results in running]
+        if not any(one.silent for one in outcomes):
+            subprocess.run([str(VM / "shards"), "learn", str(seconds), *reports], stdout=subprocess.DEVNULL, check=True)
+        return Outcome(
             sum(one.passed for one in outcomes),
             [name for one in outcomes for name in one.failed],
             sum(one.silent for one in outcomes),
             sum(one.skipped for one in outcomes),
         )
-    return outcome

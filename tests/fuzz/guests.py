@@ -12,7 +12,7 @@ from pathlib import Path
 
 import inputs
 import seeds
-from targets import ROOT, Finding, Trouble
+from targets import INCLUDE, ROOT, Finding, Trouble
 
 NO_RESULT = 125
 PACKETS = {False: 30_000, True: 1_000_000}
@@ -56,7 +56,8 @@ def run(plan: Plan, scratch: Path, done: Callable[[str], None]) -> None:
     (results / "corpus").write_bytes(corpus())
     amounts = {"packets": PACKETS[plan.full], "messages": MESSAGES[plan.full]}
     (results / "plan.json").write_text(json.dumps({"parts": plan.parts, "seed": plan.seed, **amounts}))
-    compiler = ["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(results / "packets")]
+    compiler = ["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-sign-compare", "-o", str(results / "packets")]
+    compiler += [f"-I{ROOT / name}" for name in INCLUDE]
     made = subprocess.run([*compiler, str(ROOT / "tests/fuzz/packets.c")], capture_output=True, text=True, check=False)
     if made.returncode:
         raise Trouble(f"packets.c does not compile:\n{made.stderr}")

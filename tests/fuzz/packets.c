@@ -11,27 +11,19 @@
  *	outer	   frames mutated anywhere, outer headers and fragments included
  *	icmp	   ICMP errors that quote packets of the formats
  *
- * Every packet of the first six ways has to reach a port. Says on standard output how many were sent. The topology
- * is that of traffic.py: device eth0, for the tap tap0.
+ * Every packet of the first six ways has to reach a port. Says on standard output how many were sent, and how many of
+ * these have to end in which counter: "30 2:20 7:10". The topology is that of traffic.py: device eth0, for the tap tap0.
  */
 #define _GNU_SOURCE
 #include "send.h"
 
-/* Ports of traffic.py: all formats; FOU of the protocols; every inner protocol; not for our address */
-#define PORT_ALL 7000
-#define PORT_INNER 7005
-#define PORT_SOURCE 7006
-/* Of the tunnels there, both ends' */
-#define PORT_TUNNEL 6090
-
 static unsigned int port_for(const struct burst *b)
 {
-	static const uint8_t fou[] = { 4, 41, 47, 143 };
 	unsigned int i;
 
 	if (b->fou && !chance(8))
-		for (i = 0; i < sizeof(fou); i++)
-			if (fou[i] == b->fou)
+		for (i = 0; i < sizeof(fou_protocols); i++)
+			if (fou_protocols[i] == b->fou)
 				return PORT_ALL + 1 + i;
 	if (chance(24))
 		return PORT_SOURCE;
@@ -176,6 +168,7 @@ static void way_udp(unsigned long count)
 		to = i ? (void *)&to6 : (void *)&to4;
 		size = i ? sizeof(to6) : sizeof(to4);
 		len = payload(data, b, below(b->n), 8);
+		expected[verdict(ntohs(port), data, len, 1)]++;
 		if (chance(2)) {
 			send_pieces(fd[i], data, len, to, size);
 			continue;
@@ -195,15 +188,19 @@ static void way_fragments(unsigned long count)
 	static uint8_t datagram[FRAME_MAX];
 	unsigned long datagrams;
 	const struct burst *b;
-	unsigned int len;
+	unsigned int len, port;
+	enum checksum how;
 	int version;
 
 	out_open(0);
 	for (datagrams = 0; datagrams < count; datagrams++) {
 		b = some_burst();
 		version = version_for(b);
+		port = port_for(b);
+		how = some_checksum();
 		len = payload(datagram + 8, b, below(b->n), 8);
-		len = put_udp(datagram, version, some_sport(), port_for(b), len, some_checksum());
+		expected[verdict(port, datagram + 8, len, how != CSUM_ZERO)]++;
+		len = put_udp(datagram, version, some_sport(), port, len, how);
 		if (out.n > BATCH - 8)
 			out_flush();
 		put_fragments(datagram, len, version, 0);
@@ -266,8 +263,10 @@ static void way_tap(unsigned long count)
 		how = some_checksum();
 		for (i = 0; i < b->n; i++) {
 			len = payload(payload_at(frame, version), b, i, 2);
-			if (tap_write(fd, frame, frame_around(frame, version, sport, dport, len, how)))
-				sent++;
+			if (!tap_write(fd, frame, frame_around(frame, version, sport, dport, len, how)))
+				continue;
+			expected[last_verdict]++;
+			sent++;
 		}
 	}
 	close(fd);
@@ -379,7 +378,7 @@ int main(int argc, char **argv)
 		if (strcmp(argv[1], ways[i].name))
 			continue;
 		ways[i].run(strtoul(argv[3], NULL, 0));
-		printf("%lu\n", sent);
+		say_expected(sent);
 		return 0;
 	}
 	fprintf(stderr, "packets: no such way: %s\n", argv[1]);

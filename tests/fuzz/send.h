@@ -16,10 +16,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 #include "craft.h"
+#include "expect.h"
 
 #define BATCH 64
 
 static unsigned long sent;
+/* Of the frame made last. */
+static int last_verdict;
 
 /* A frame around a payload that stands at its place already. */
 static uint8_t *payload_at(uint8_t *frame, int version)
@@ -33,6 +36,7 @@ static unsigned int frame_around(uint8_t *frame, int version, unsigned int sport
 	unsigned int at = put_ethernet(frame, version);
 	unsigned int size = 8 + len;
 
+	last_verdict = verdict(dport, payload_at(frame, version), len, how != CSUM_ZERO);
 	at += put_ip(frame + at, version, 17, size);
 	put_udp(frame + at, version, sport, dport, len, how);
 	return at + size;
@@ -48,6 +52,7 @@ static struct {
 	struct virtio_net_hdr head[BATCH];
 	struct iovec iov[BATCH][2];
 	struct mmsghdr msg[BATCH];
+	int verdict[BATCH];
 } out;
 
 static void out_open(int vnet)
@@ -79,12 +84,13 @@ static void out_flush(void)
 			/* what the socket refuses was never sent */
 			if (errno != EINVAL && errno != EMSGSIZE)
 				die("sendmmsg");
-			n = 1;
-			sent--;
+			done++;
+			continue;
 		}
-		done += n;
+		sent += n;
+		for (; n; n--)
+			expected[out.verdict[done++]]++;
 	}
-	sent += out.n;
 	out.n = 0;
 }
 
@@ -100,6 +106,7 @@ static struct virtio_net_hdr *out_put(unsigned int len)
 {
 	unsigned int i = out.n++;
 
+	out.verdict[i] = last_verdict;
 	out.iov[i][0] = (struct iovec){ &out.head[i], sizeof(out.head[i]) };
 	out.iov[i][1] = (struct iovec){ out.frame[i], len };
 	memset(&out.msg[i], 0, sizeof(out.msg[i]));

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What becomes of a packet, said beforehand by the module's wire.h: the ports of traffic.py, and a count by verdict. */
+#ifndef EXPECT_H
+#define EXPECT_H
+
+#include <stdio.h>
+#include "judge.h"
+
+/* Ports: all formats; FOU of the protocols; every inner protocol; for senders that we are not. */
+#define PORT_ALL 7000
+#define PORT_INNER 7005
+#define PORT_SOURCE 7006
+/* Of the tunnels there, both ends' */
+#define PORT_TUNNEL 6090
+
+static const uint8_t fou_protocols[] = { 4, 41, 47, 143 };
+/* By the attribute that counts it. */
+static unsigned long expected[GUTLESS_A_RX_MAX + 1];
+
+static void take_inner(struct judge_port *port, const uint8_t *protocols, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		port->inner[protocols[i] / 8] |= 1 << protocols[i] % 8;
+}
+
+/* Return: the counter that a payload ends in. How deep tunnels are nested is not looked at. */
+static int verdict(unsigned int dport, const uint8_t *payload, unsigned int len, int summed)
+{
+	struct judge_port port = {
+		.accept = GUTLESS_ACCEPT_GUE0 | GUTLESS_ACCEPT_BARE | GUTLESS_ACCEPT_GUTLESS,
+		.summed = summed,
+	};
+	struct gl_wire w;
+	int reason;
+
+	if (dport == PORT_SOURCE)
+		return GUTLESS_A_RX_DROP_SOURCE;
+	if (dport > PORT_ALL && dport < PORT_INNER) {
+		port.accept = GUTLESS_ACCEPT_FOU;
+		port.fou = fou_protocols[dport - PORT_ALL - 1];
+		take_inner(&port, &port.fou, 1);
+	} else if (dport == PORT_INNER) {
+		memset(port.inner, 0xff, sizeof(port.inner));
+		/* 0, UDP and UDP-Lite are not accepted there */
+		port.inner[0] &= ~1;
+		port.inner[17 / 8] &= ~(1 << 17 % 8);
+		port.inner[136 / 8] &= ~(1 << 136 % 8);
+	} else {
+		take_inner(&port, fou_protocols, sizeof(fou_protocols));
+	}
+	reason = judge(payload, len, &port, &w);
+	return reason ? reason : GUTLESS_A_RX_PACKETS;
+}
+
+static void say_expected(unsigned long sent)
+{
+	unsigned int i;
+
+	printf("%lu", sent);
+	for (i = GUTLESS_A_RX_PACKETS; i <= GUTLESS_A_RX_MAX; i++)
+		if (expected[i])
+			printf(" %u:%lu", i, expected[i]);
+	printf("\n");
+}
+
+#endif

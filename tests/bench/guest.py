@@ -104,7 +104,7 @@ def run(
         archive, output, console = scratch / "initramfs", scratch / "output", scratch / "console"
         _archive(archive, parts, script, more or {})
         output.touch()
-        line = ["nice", *command(parts, archive, output, console, memory), *(extra or [])]
+        line = ["nice", "-n", "3", *command(parts, archive, output, console, memory), *(extra or [])]
         if os.environ.get("BENCH_VERBOSE"):
             print(shlex.join(line), flush=True)
         deadline = time.monotonic() + seconds

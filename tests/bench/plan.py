@@ -10,7 +10,7 @@ from cases import INNER, LOCAL, PLAIN, Case, all_cases, ip
 
 SIZES = (64, 576, 1200)
 """Octets of data in the inner UDP packet."""
-PACKETS = 301
+PACKETS = 151
 WIRE = {"a": ("02:00:00:00:00:01", 0), "b": ("02:00:00:00:00:02", 1)}
 """The two hosts on a veth pair, `v` in each: hardware address, side."""
 ARRIVES = {4: ("198.51.100.1/24", "198.51.100.9"), 6: ("fd01::1/64", "fd01::9")}
@@ -126,7 +126,9 @@ def whole() -> list[list[Measurement]]:
     guests += [plan + [Measurement(case, "software", ENDS) for case in cases if _is_compared(case)]]
     for outer in (4, 6):
         plan = [Measurement(PLAIN[outer], "forward", ENDS)]
-        guests += [plan + [Measurement(case, "forward", ENDS) for case in cases if case.outer == outer]]
+        # WireGuard sends nothing before its peer has answered, and here is none
+        routed = [case for case in cases if case.outer == outer and case.kind != "wireguard"]
+        guests += [plan + [Measurement(case, "forward", ENDS) for case in routed]]
     bulk = [PLAIN[4], *(case for case in cases if case.outer == 4 and case.inner == 4 and case.csum != "off")]
     guests += [[Measurement(case, path, (BULK,)) for path in ("tcp", "tcp plain") for case in bulk]]
     many = [case for case in cases if case.name in MANY and case.outer == 4 and case.csum == "on"]

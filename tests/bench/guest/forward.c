@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include "bench.h"
 
-#define WARM_UP 100
+#define WARM_UP 50
 #define UDP_HEADER 8
 
 static int tap(const char *name)

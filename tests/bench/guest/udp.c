@@ -9,7 +9,7 @@
 #include "bench.h"
 
 #define PORT 9000
-#define WARM_UP 100
+#define WARM_UP 50
 
 static int bound(const char *ns, const char *local, const char *peer)
 {

@@ -32,8 +32,10 @@ def say(text: str) -> None:
 def watch(log: KernelLog, when: str) -> None:
     """Raises Complaint where the kernel's log has a line that it should not have."""
     lines = log.new()
-    if kernel_log.bad(lines):
-        raise Complaint(f"{when}: the kernel complained:\n" + "\n".join(lines[-80:]))
+    trouble = next((at for at, line in enumerate(lines) if kernel_log.BAD.search(line)), None)
+    if trouble is not None:
+        first = lines[trouble]
+        raise Complaint(f"{when}: {first}\n" + "\n".join(lines[max(0, trouble - 3) : trouble + 90]))
 
 
 def packets(plan: dict[str, Any], log: KernelLog, report: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ say() { echo "$name: $*"; }
 
 echo "$name" >/etc/hostname
 hostname "$name"
+sed -i '/^127.0.1.1/d' /etc/hosts
+echo "127.0.1.1 $name" >>/etc/hosts
 mkdir -p /etc/systemd/network
 for wire; do
     mac=${wire%%=*}
@@ -19,8 +21,7 @@ for wire; do
         echo "${wire#*=}" | tr ',' '\n' | sed 's/^/Address=/'
     } >"/etc/systemd/network/60-wire-$(echo "$mac" | tr -d :).network"
 done
-systemctl --quiet enable systemd-networkd
-if systemctl --quiet is-active systemd-networkd; then networkctl reload; else systemctl start systemd-networkd; fi
+if [ -e /run/systemd/netif/state ]; then networkctl reload; else systemctl --quiet enable --now systemd-networkd; fi
 
 rm -rf /tmp/gutctl-bundle
 mkdir /tmp/gutctl-bundle
@@ -40,14 +41,9 @@ fi
 install -D -m 644 "modules/$release.ko" "/lib/modules/$release/updates/gutless.ko"
 depmod "$release"
 
-if ! python3 -c 'import ensurepip' 2>/dev/null; then
-    apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install python3-venv >/dev/null
-fi
-# pip comes with the bundle: making one for the environment takes longer than all the rest
 python3 -m venv --without-pip --clear /opt/gutctl
-python3 wheels/pip-*.whl/pip --python /opt/gutctl/bin/python --disable-pip-version-check --no-cache-dir -q \
-    install --no-index --find-links wheels gutctl
+PYTHONPATH=$PWD/pip /opt/gutctl/bin/python -m pip --disable-pip-version-check -q \
+    install --no-compile --no-cache-dir --no-index --find-links wheels gutctl
 ln -sf /opt/gutctl/bin/gutctl /usr/local/bin/gutctl
 cd /
 rm -rf /tmp/gutctl-bundle "$bundle"

@@ -22,7 +22,7 @@ T = TypeVar("T")
 # it has no types
 API: Any = vagrant
 BOX = "gutctl/debian"
-SSH = ("ssh", "-o", "ControlMaster=auto", "-o", "ControlPersist=600", "-o", "ConnectTimeout=5")
+SSH = ("ssh", "-o", "ControlMaster=auto", "-o", "ControlPersist=600", "-o", "ConnectTimeout=20")
 
 
 class MachineError(Exception):
@@ -99,7 +99,7 @@ class Machines:
     def up(self, seconds: float) -> None:
         """All of them, with what is installed in them. Raises MachineError, with the consoles, after `seconds` at most."""
         self._vagrant("up", seconds, lambda: self.vagrant.up(provider="libvirt"))
-        (self.folder / "ssh").write_text(self._vagrant("ssh-config", 120, self.vagrant.ssh_config))
+        (self.folder / "ssh").write_text(self._vagrant("ssh-config", 180, self.vagrant.ssh_config))
 
     def said(self, lines: int = 40) -> str:
         """The ends of Vagrant's log and of the machines' consoles."""
@@ -116,7 +116,7 @@ class Machines:
         for name in self.names:
             self._ssh(name, options=("-O", "exit"))
         if not self.destroyed:
-            self._vagrant("destroy", 120, self.vagrant.destroy)
+            self._vagrant("destroy", 300, self.vagrant.destroy)
         self.destroyed = True
 
     def _ssh(
@@ -137,11 +137,11 @@ class Machines:
             raise AssertionError(f"{name}: not done within {seconds:.0f} s:\n{script}\n{said}\n{self.said()}") from None
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def try_run(self, name: str, script: str, seconds: float = 60) -> Said:
+    def try_run(self, name: str, script: str, seconds: float = 180) -> Said:
         """Run a shell script as root in a machine, whatever comes of it."""
         return self._ssh(name, command=("sudo", "bash", "-euo", "pipefail", "-s"), script=script, seconds=seconds)
 
-    def run(self, name: str, script: str, seconds: float = 60) -> str:
+    def run(self, name: str, script: str, seconds: float = 180) -> str:
         """The same, and its standard output. Raises AssertionError with all it said where the exit status is not 0."""
         said = self.try_run(name, script, seconds)
         assert said.code == 0, f"{name}: exit status {said.code}\n{script}\n{said.out}{said.err}"
@@ -151,13 +151,13 @@ class Machines:
         """Copy a text file into a machine."""
         self.run(name, f"cat >{target} <<'end of the file'\n{source.read_text()}end of the file\n")
 
-    def run_all(self, scripts: dict[str, str], seconds: float = 60) -> dict[str, str]:
+    def run_all(self, scripts: dict[str, str], seconds: float = 180) -> dict[str, str]:
         """One script in each machine, at the same time."""
         with ThreadPoolExecutor(len(scripts)) as pool:
             made = {name: pool.submit(self.run, name, script, seconds) for name, script in scripts.items()}
         return {name: future.result() for name, future in made.items()}
 
-    def reboot(self, name: str, seconds: float = 120) -> None:
+    def reboot(self, name: str, seconds: float = 300) -> None:
         """Boot a machine anew, from inside, and wait until it answers. Raises MachineError where it does not."""
         boot_id = "cat /proc/sys/kernel/random/boot_id"
         before = self.run(name, boot_id)

@@ -11,7 +11,7 @@ import pytest
 import topology
 from machines import MachineError, Machines
 
-SECONDS = 45
+SECONDS = 40
 BROKEN = """
 load {vagrantfile!r}
 Vagrant.configure("2") do |config|
@@ -22,7 +22,7 @@ end
 """
 
 
-def test_a_machine_without_root_file_system(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_machine_without_root_file_system(pair: Machines, environment: dict[str, str], tmp_path: Path) -> None:
     one = topology.Machine("lost", ())
     vagrantfile = tmp_path / "Vagrantfile.lost"
     vagrantfile.write_text(topology.render((one,)))

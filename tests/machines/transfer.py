@@ -4,8 +4,8 @@
     transfer.py receive ADDRESS...          takes one connection for each, in this order, to its end
     transfer.py send OCTETS ADDRESS...      octets that nobody can guess, to each in this order
 
-Both print ADDRESS OCTETS SHA256 for each connection. Exit status 1 where there is no connection within 30 seconds, or
-nothing moves for 30.
+Both print ADDRESS OCTETS SHA256 for each connection. Exit status 1 where there is no connection within 120 seconds, or
+nothing moves for 120.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import time
 
 PORT = 5001
-SECONDS = 30
+SECONDS = 120
 
 
 def listen(address: str) -> socket.socket:

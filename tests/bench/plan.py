@@ -129,10 +129,19 @@ def whole() -> list[list[Measurement]]:
         # WireGuard sends nothing before its peer has answered, and here is none
         routed = [case for case in cases if case.outer == outer and case.kind != "wireguard"]
         guests += [plan + [Measurement(case, "forward", ENDS) for case in routed]]
-    bulk = [PLAIN[4], *(case for case in cases if case.outer == 4 and case.inner == 4 and case.csum != "off")]
-    guests += [[Measurement(case, path, (BULK,)) for path in ("tcp", "tcp plain") for case in bulk]]
+    guests += [[Measurement(case, path, (BULK,)) for path in ("tcp", "tcp plain") for case in _bulk(cases)]]
     many = [case for case in cases if case.name in MANY and case.outer == 4 and case.csum == "on"]
     return [*guests, [Measurement(replace(case, ports=n), "local", (64,)) for case in many for n in (1, 100, 10000)]]
+
+
+def _bulk(cases: list[Case]) -> Iterator[Case]:
+    """Tunnels for TCP. GRE in the kernel's own fou is not among them: merged packets are lost there, and TCP crawls."""
+    yield PLAIN[4]
+    for case in cases:
+        if case.outer == 4 and case.inner == 4 and case.csum != "off":
+            gre = case.name.startswith("gre")
+            if not (gre and case.module == "fou"):
+                yield replace(case, against="") if gre else case
 
 
 ENDS = (64, 1200)

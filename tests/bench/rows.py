@@ -26,7 +26,6 @@ class Row:
     csum: str
     octets: int
     instructions: int
-    mean: int
     against: str = ""
     ports: int = 1
 
@@ -81,11 +80,11 @@ class Results:
             raise guest.BenchError(f"{path}: {error}; tests/bench/run makes it anew (accepted.json: with --accept)") from error
 
 
-def _row(what: Measurement, octets: int, numbers: list[int]) -> Row:
+def _row(what: Measurement, octets: int, instructions: int) -> Row:
     case: Case = what.case
     return Row(
         what.path, case.name, case.module, case.outer, case.inner, case.csum, octets,
-        numbers[0], numbers[2] if len(numbers) > 2 else numbers[0], case.against, case.ports,
+        instructions, case.against, case.ports,
     )  # fmt: skip
 
 
@@ -103,7 +102,7 @@ def measure(
     def said(line: str) -> None:
         words = line.split()
         if words[:1] == ["row"] and len(words) > 3 and all(word.isdigit() for word in words[1:]):
-            row = _row(plan[int(words[1])], int(words[2]), [int(word) for word in words[3:]])
+            row = _row(plan[int(words[1])], int(words[2]), int(words[3]))
             results.rows[row.key] = row
             progress(row)
         elif words[:1] == ["failed"]:

@@ -34,7 +34,7 @@ def results_of_the_cut(instructions: int = 10000):  # type: ignore[no-untyped-de
         case = what.case
         for size in what.sizes:
             row = Row(what.path, case.name, case.module, case.outer, case.inner, case.csum, size, instructions,
-                      instructions, case.against, case.ports)  # fmt: skip
+                      case.against, case.ports)  # fmt: skip
             assert row.key not in results.rows, "two measurements with one name"
             results.rows[row.key] = row
     return results

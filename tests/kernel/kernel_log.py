@@ -10,7 +10,9 @@ import re
 BAD = re.compile(
     r"BUG:|WARNING:|KASAN|KCSAN|UBSAN|Call Trace:|unreferenced object|ref_tracker|refcount_t"
     r"|unregister_netdevice: waiting|Oops|general protection|rcu.*stall|suspicious RCU|possible recursive locking"
-    r"|scheduling while atomic|Slab corruption|Redzone|Poison overwritten"
+    r"|scheduling while atomic|Slab corruption|Redzone|Poison overwritten|RTNL: assertion failed"
+    r"|list_(add|del) (corruption|double add)|leaked reference|ODEBUG|INFO: (task|trying to register|rcu)|Kernel panic"
+    r"|inconsistent lock state|possible circular locking|lock held|held lock freed|bad unlock balance|turning off the locking"
 )
 
 
@@ -39,9 +41,21 @@ class KernelLog:
         os.close(self._file)
 
 
+#: Around a stretch in which allocations are made to fail.
+FAULTS, FAULTS_OVER = "faults: from here", "faults: to here"
+_TRACE = "Call Trace:"
+
+
 def bad(lines: list[str]) -> list[str]:
-    """Those of the messages that tell of trouble."""
-    return [line for line in lines if BAD.search(line)]
+    """Those of the messages that tell of trouble; a trace alone is none where memory was made to run out."""
+    found = []
+    meant = False
+    for line in lines:
+        if FAULTS in line or FAULTS_OVER in line:
+            meant = FAULTS in line
+        elif BAD.search(line) and not (meant and not BAD.search(line.replace(_TRACE, ""))):
+            found.append(line)
+    return found
 
 
 def write(text: str) -> None:

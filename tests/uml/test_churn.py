@@ -3,7 +3,7 @@
 
     64 namespaces with nothing but lo, from which the tunnels send to themselves
 
-In a short run a tenth of the cycles.
+In a short run a twentieth of the cycles.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Place:
 
 
 def test_cycles(gutless: None, net: Net, short: bool) -> None:
-    cycles = CYCLES // 10 if short else CYCLES
+    cycles = CYCLES // 20 if short else CYCLES
     places = [Place.make(net) for _ in range(NAMESPACES)]
     rng = random.Random(4)
     for number in range(NAMESPACES):

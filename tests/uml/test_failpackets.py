@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 
 import faults
+import kernel_log
 import live
 import pytest
+from kernel_log import KernelLog
 from net import Net
 from pings import ping
 from test_nonlinear import ECHO, counters, hosts, send
@@ -26,9 +29,12 @@ __all__ = ["hosts"]
 SECONDS = {5: 4.0, 33: 3.0}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quiet() -> None:
+@pytest.fixture(autouse=True)
+def quiet(watched_log: KernelLog) -> Iterator[None]:
     faults.quiet()
+    kernel_log.write(kernel_log.FAULTS)
+    yield
+    kernel_log.write(kernel_log.FAULTS_OVER)
 
 
 def test_traffic(net: Net, gutless: None) -> None:

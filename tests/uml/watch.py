@@ -12,6 +12,9 @@ import kernel_log
 
 #: A module from outside the tree was loaded: the only mark a kernel may bear.
 OUT_OF_TREE = 1 << 12
+#: Run in the guest first: what was said before is the architecture's own (user-mode Linux, in its first process, walks a map
+#: without the RCU read lock).
+PROLOGUE = "echo debug: from here on >/dev/kmsg"
 #: Run in the guest at its end: the marks, and whether lockdep still looks, which goes blind after its first report.
 EPITAPH = "cat /proc/sys/kernel/tainted >/results/tainted; grep debug_locks: /proc/lockdep_stats >/results/lockdep"
 #: Lines that are shown with a complaint, before and after.
@@ -20,10 +23,14 @@ BEFORE, AFTER = 3, 40
 
 def complaints(console: Path) -> list[str]:
     """The bad lines of a kernel's log, each with what stands around it; nothing where all is well."""
-    lines = console.read_text(errors="replace").splitlines()
+    text = console.read_text(errors="replace")
+    before, begun, after = text.partition("debug: from here on\n")
+    lines = (after if begun else before).splitlines()
+    # with what stands around, since a stretch in which allocations are made to fail is judged as a whole
+    bad = set(kernel_log.bad(lines))
     shown: set[int] = set()
     for number, line in enumerate(lines):
-        if kernel_log.bad([line]):
+        if line in bad:
             shown.update(range(max(0, number - BEFORE), min(len(lines), number + AFTER)))
     return [lines[number] for number in sorted(shown)]
 

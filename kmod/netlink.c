@@ -57,9 +57,13 @@ int gl_nl_put_stats(struct sk_buff *skb, int nest_attr, int pad_attr,
 	return 0;
 }
 
+/* Without memory for the message (@skb is NULL) listeners hear that they missed one. */
 void gl_nl_event(struct net *net, struct sk_buff *skb)
 {
-	genlmsg_multicast_netns(&gl_family, net, skb, 0, 0, GFP_KERNEL);
+	if (skb)
+		genlmsg_multicast_netns(&gl_family, net, skb, 0, 0, GFP_KERNEL);
+	else
+		genl_set_err(&gl_family, net, 0, 0, -ENOBUFS);
 }
 
 static int gl_nl_info_fill(struct sk_buff *msg, struct net *net)

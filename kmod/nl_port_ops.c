@@ -124,10 +124,7 @@ err:
 
 static void gl_port_event(struct net *net, const struct gl_port *port, u8 cmd)
 {
-	struct sk_buff *msg = gl_port_msg(gl_net(net), port, 0, 0, cmd);
-
-	if (msg)
-		gl_nl_event(net, msg);
+	gl_nl_event(net, gl_port_msg(gl_net(net), port, 0, 0, cmd));
 }
 
 /* Binding a socket asks for no device of that number over IPv4. */

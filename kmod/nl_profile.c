@@ -52,10 +52,7 @@ static struct sk_buff *gl_profile_msg(const struct gl_profile *p, u32 portid,
 
 static void gl_profile_event(struct net *net, const struct gl_profile *p, u8 cmd)
 {
-	struct sk_buff *msg = gl_profile_msg(p, 0, 0, cmd, true);
-
-	if (msg)
-		gl_nl_event(net, msg);
+	gl_nl_event(net, gl_profile_msg(p, 0, 0, cmd, true));
 }
 
 /* Words of options that a header may need */

@@ -67,6 +67,12 @@ static inline struct gl_net *gl_net(const struct net *net)
 	return net_generic(net, gl_net_id);
 }
 
+/* The same, for those who hold the RCU read lock: the packet's way. */
+static inline struct gl_net *gl_net_rcu(const struct net *net)
+{
+	return rcu_dereference(net->gen)->ptr[gl_net_id];
+}
+
 /* Called with bottom halves off, as packets are handled. */
 static inline void gl_count(struct gl_stats __percpu *stats, unsigned int what,
 			    unsigned int n)
@@ -101,6 +107,76 @@ void gl_stats_sum(const struct gl_stats __percpu *stats, u64 sum[GL_COUNTERS]);
 
 /* nest.c */
 unsigned int gl_nesting(const struct sk_buff *skb, unsigned int off, u8 proto);
+
+/*
+ * Does what UDP carries end the count of tunnels? @p: its first octets, six of them
+ * @len: all of it
+ */
+static inline bool gl_shallow_udp(const u8 *p, unsigned int len)
+{
+	switch (gl_wire_format(p[0])) {
+	case GUTLESS_ACCEPT_BARE:
+		/* text, mostly: a packet is not longer than what holds it */
+		return p[0] >> 4 == 4 ? (p[2] << 8 | p[3]) > len :
+					(p[4] << 8 | p[5]) > len;
+	case GUTLESS_ACCEPT_GUE0:
+	case GUTLESS_ACCEPT_GUTLESS:
+		switch (p[1]) {
+		case IPPROTO_HOPOPTS:
+		case IPPROTO_IPIP:
+		case IPPROTO_UDP:
+		case IPPROTO_IPV6:
+		case IPPROTO_ROUTING:
+		case IPPROTO_GRE:
+		case IPPROTO_DSTOPTS:
+		case IPPROTO_ETHERNET:
+			return gl_wire_no_data(p);
+		}
+		return true;
+	default:
+		return true;
+	}
+}
+
+/*
+ * Most packets have one tunnel in them at most, which is never one too many. A few
+ * octets of their linear part tell; false says nothing.
+ */
+static inline bool gl_shallow(const struct sk_buff *skb, unsigned int off,
+			      u8 proto)
+{
+	unsigned int len = skb_headlen(skb) - off, hlen;
+	const u8 *p = skb->data + off;
+
+	BUILD_BUG_ON(GL_NESTING_MAX < 2);
+	switch (proto) {
+	case IPPROTO_IPIP:
+		hlen = sizeof(struct iphdr) + sizeof(struct udphdr);
+		if (len < hlen + 6 || p[0] != 0x45)
+			return false;
+		proto = p[offsetof(struct iphdr, protocol)];
+		break;
+	case IPPROTO_IPV6:
+		hlen = sizeof(struct ipv6hdr) + sizeof(struct udphdr);
+		if (len < hlen + 6)
+			return false;
+		proto = p[offsetof(struct ipv6hdr, nexthdr)];
+		break;
+	default:
+		return false;
+	}
+	switch (proto) {
+	case IPPROTO_TCP:
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return true;
+	case IPPROTO_UDP:
+		return gl_shallow_udp(p + hlen, skb->len - off - hlen);
+	default:
+		return false;
+	}
+}
+
 bool gl_is_transport_csum(const struct sk_buff *skb, u8 proto,
 			  unsigned int start, unsigned int offset);
 
@@ -178,8 +254,20 @@ void gl_rules_index(struct gl_rules *rules, u8 family);
 bool gl_prefix_set(struct gl_prefix *p, u8 family, const void *addr, u8 len);
 bool gl_prefix_equal(const struct gl_prefix *a, const struct gl_prefix *b,
 		     u8 family);
-bool gl_source_allowed(const struct gl_rules *rules, const struct sk_buff *skb,
-		       u8 family);
+bool gl_source_listed(const struct gl_rules *rules, const struct sk_buff *skb,
+		      u8 family);
+
+/* Is the packet from an allowed source? Most ports have one. */
+static inline bool gl_source_allowed(const struct gl_rules *rules,
+				     const struct sk_buff *skb, u8 family)
+{
+	const struct gl_prefix *only = &rules->sources[0];
+
+	if (family == AF_INET && rules->n_top == 1)
+		return ntohl(ip_hdr(skb)->saddr) - only->first <=
+		       only->last - only->first;
+	return gl_source_listed(rules, skb, family);
+}
 
 struct gl_port *gl_port_find(struct gl_net *gn, const struct gl_port_key *key);
 bool gl_port_overlaps(struct gl_net *gn, const struct gl_port_key *key);
@@ -197,7 +285,7 @@ struct sk_buff *gl_gro_receive(struct sock *sk, struct list_head *head,
 			       struct sk_buff *skb);
 int gl_gro_complete(struct sock *sk, struct sk_buff *skb, int nhoff);
 
-/* tx.c */
+/* encap.c */
 int gl_tx_register(void);
 void gl_tx_unregister(void);
 

@@ -26,7 +26,7 @@ static bool gl_nest_header(const u8 *p, u8 format, u8 len)
 	struct gl_wire w = { .remcsum = false };
 	int fields;
 
-	if (p[0] & GL_CONTROL || !p[1])
+	if (gl_wire_no_data(p))
 		return false;
 	if (format == GUTLESS_ACCEPT_GUTLESS)
 		return !gl_wire_options(p + GL_BASE_LEN, len - GL_BASE_LEN, &w);

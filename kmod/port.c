@@ -154,8 +154,8 @@ static bool gl_source_allowed6(const struct gl_rules *rules,
 				       rules->sources[lo - 1].len);
 }
 
-bool gl_source_allowed(const struct gl_rules *rules, const struct sk_buff *skb,
-		       u8 family)
+bool gl_source_listed(const struct gl_rules *rules, const struct sk_buff *skb,
+		      u8 family)
 {
 	if (family == AF_INET)
 		return gl_source_allowed4(rules, ntohl(ip_hdr(skb)->saddr));

@@ -72,7 +72,8 @@ static int gl_rcv_inner(struct sk_buff *skb, const struct gl_rules *rules,
 	if (min && unlikely(!gl_wire_inner_fits(proto, skb->data[hlen])))
 		return GUTLESS_A_RX_DROP_INNER;
 	/* this encapsulation, and those inside */
-	if (unlikely(1 + gl_nesting(skb, hlen, proto) > GL_NESTING_MAX))
+	if (!gl_shallow(skb, hlen, proto) &&
+	    unlikely(1 + gl_nesting(skb, hlen, proto) > GL_NESTING_MAX))
 		return GUTLESS_A_RX_DROP_NESTING;
 	return 0;
 }
@@ -172,29 +173,23 @@ static bool gl_proto_is_tunnel(u8 proto)
 	       proto == GL_PROTO_GRE || proto == GL_PROTO_ETHERNET;
 }
 
-/**
- * gl_rcv - receive a packet for a port
- * @sk: the port's socket
- * @skb: the packet, at its UDP header, which is linear
- *
- * Return: minus the protocol under which IP shall take the rest, or 0 where the
- * packet is gone.
- */
-int gl_rcv(struct sock *sk, struct sk_buff *skb)
+/* The inner packet begins @hlen octets further on. */
+static __always_inline void gl_rcv_pull(struct sk_buff *skb, unsigned int hlen)
+{
+	__skb_pull(skb, hlen);
+	skb_postpull_rcsum(skb, udp_hdr(skb), hlen);
+	skb_reset_transport_header(skb);
+}
+
+/* Return: as gl_rcv() */
+static noinline int gl_rcv_any(struct gl_port *port,
+			       const struct gl_rules *rules,
+			       struct sk_buff *skb)
 {
 	unsigned int hlen = sizeof(struct udphdr);
-	const struct gl_rules *rules;
-	struct gl_port *port;
 	unsigned int gro;
 	struct gl_wire w;
 	int reason;
-
-	port = rcu_dereference_sk_user_data(sk);
-	if (unlikely(!port)) {
-		kfree_skb(skb);
-		return 0;
-	}
-	rules = rcu_dereference(port->rules);
 
 	reason = GUTLESS_A_RX_DROP_SOURCE;
 	if (!rules->any_source &&
@@ -223,9 +218,7 @@ int gl_rcv(struct sock *sk, struct sk_buff *skb)
 	if (unlikely(iptunnel_pull_offloads(skb)))
 		goto drop;
 
-	__skb_pull(skb, hlen);
-	skb_postpull_rcsum(skb, udp_hdr(skb), hlen);
-	skb_reset_transport_header(skb);
+	gl_rcv_pull(skb, hlen);
 	if (w.remcsum && gl_rcv_remcsum(skb, &w, rules->remcsum_nopartial))
 		goto drop;
 
@@ -239,4 +232,77 @@ drop:
 	gl_count(port->stats, reason, gl_segs(skb));
 	kfree_skb(skb);
 	return 0;
+}
+
+/*
+ * Is this the packet that most are? That is, IP without a tunnel in it, in one of
+ * the formats without options, one packet, its headers in one piece, and the port
+ * takes it. False says nothing but that somebody has to look closer.
+ *
+ * @hlen: octets in front of the inner packet
+ */
+static __always_inline bool gl_rcv_plain(const struct sk_buff *skb,
+					 const struct gl_port *port,
+					 const struct gl_rules *rules,
+					 unsigned int *hlen, u8 *proto)
+{
+	const u8 *p = skb->data + sizeof(struct udphdr);
+
+	if (skb_is_gso(skb) ||
+	    skb_headlen(skb) < sizeof(struct udphdr) + GL_BASE_LEN)
+		return false;
+	if (!rules->any_source &&
+	    !gl_source_allowed(rules, skb, port->key.family))
+		return false;
+
+	*hlen = sizeof(struct udphdr);
+	if (rules->accept & GUTLESS_ACCEPT_FOU) {
+		*proto = rules->fou_protocol;
+	} else if (gl_wire_is_plain(p)) {
+		if (!(rules->accept & (p[0] ? GUTLESS_ACCEPT_GUTLESS :
+					      GUTLESS_ACCEPT_GUE0)))
+			return false;
+		*proto = p[1];
+		*hlen += GL_BASE_LEN;
+		p += GL_BASE_LEN;
+	} else {
+		if (!(rules->accept & GUTLESS_ACCEPT_BARE) ||
+		    gl_wire_format(p[0]) != GUTLESS_ACCEPT_BARE)
+			return false;
+		*proto = gl_wire_bare_proto(p[0]);
+	}
+
+	return test_bit(*proto, rules->inner) &&
+	       gl_shallow(skb, *hlen, *proto) &&
+	       gl_wire_inner_fits(*proto, *p);
+}
+
+/**
+ * gl_rcv - receive a packet for a port
+ * @sk: the port's socket
+ * @skb: the packet, at its UDP header, which is linear
+ *
+ * Return: minus the protocol under which IP shall take the rest, or 0 where the
+ * packet is gone.
+ */
+int gl_rcv(struct sock *sk, struct sk_buff *skb)
+{
+	const struct gl_rules *rules;
+	struct gl_port *port;
+	unsigned int hlen;
+	u8 proto;
+
+	port = rcu_dereference_sk_user_data(sk);
+	if (unlikely(!port)) {
+		kfree_skb(skb);
+		return 0;
+	}
+	rules = rcu_dereference(port->rules);
+	if (!gl_rcv_plain(skb, port, rules, &hlen, &proto))
+		return gl_rcv_any(port, rules, skb);
+
+	skb->encapsulation = 0;
+	gl_rcv_pull(skb, hlen);
+	gl_count_packet(port->stats, GUTLESS_A_RX_PACKETS, 1, skb->len);
+	return -proto;
 }

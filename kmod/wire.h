@@ -73,6 +73,23 @@ static inline __u8 gl_wire_format(__u8 first)
 	}
 }
 
+/*
+ * gl_wire_is_plain - is this the shortest data header of GUE 0 or of GUT-less?
+ * @p: four octets
+ *
+ * That is one without options, flags or Check.
+ */
+static inline bool gl_wire_is_plain(const __u8 *p)
+{
+	return !(p[0] & 0x7f) && !p[2] && !p[3];
+}
+
+/* gl_wire_no_data - are two octets not the beginning of a data header? */
+static inline bool gl_wire_no_data(const __u8 *p)
+{
+	return p[0] >> 6 != 1 && (p[0] & GL_CONTROL || !p[1]);
+}
+
 /* gl_wire_len - octets of header that the first octet announces */
 static inline __u8 gl_wire_len(__u8 format, __u8 first)
 {

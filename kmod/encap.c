@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * gutless: the encapsulation types
+ *
+ * The kernel's tunnel links call us with the inner packet to put the UDP header,
+ * and what is between it and the packet, in front; they add the outer IP header.
+ */
+#include <net/dst_cache.h>
+#include <net/ip6_checksum.h>
+#include <net/ip6_tunnel.h>
+#include <net/ip_tunnels.h>
+#include <net/route.h>
+#include "icmp.h"
+#include "tx.h"
+
+#define GL_FLAGS_WORDS_SHIFT \
+	(GUTLESS_PROFILE_SHIFT + GUTLESS_PROFILE_INDEX_BITS)
+
+/* Octets in front of the inner packet. The number of a profile tells it. */
+static size_t gl_hlen(const struct ip_tunnel_encap *e, bool header)
+{
+	return sizeof(struct udphdr) + (header ? GL_BASE_LEN : 0) +
+	       4 * (e->flags >> GL_FLAGS_WORDS_SHIFT);
+}
+
+static size_t gl_hlen_bare(struct ip_tunnel_encap *e)
+{
+	return gl_hlen(e, false);
+}
+
+static size_t gl_hlen_header(struct ip_tunnel_encap *e)
+{
+	return gl_hlen(e, true);
+}
+
+/* The link whose own structure we are handed, which is so most often. */
+static struct ip_tunnel *gl_tx_link4(const struct sk_buff *skb,
+				     const struct ip_tunnel_encap *e)
+{
+	struct ip_tunnel *t = netdev_priv(skb->dev);
+
+	return e == &t->encap ? t : NULL;
+}
+
+/*
+ * ip_tunnel_xmit() looks up its route after us; until then a link without a
+ * local address has no source for the checksum to cover. It will find the same,
+ * most often in the link's cache.
+ */
+static int gl_source_addr4(struct net *net, struct ip_tunnel *t,
+			   struct flowi4 *fl4)
+{
+	struct flowi4 fl = *fl4;
+	struct rtable *rt = NULL;
+
+	if (likely(fl4->saddr))
+		return 0;
+	if (t && t->parms.iph.daddr)
+		rt = dst_cache_get_ip4(&t->dst_cache, &fl.saddr);
+	if (!rt)
+		rt = ip_route_output_key(net, &fl);
+	if (IS_ERR(rt))
+		return PTR_ERR(rt);
+	ip_rt_put(rt);
+	fl4->saddr = fl.saddr;
+	return 0;
+}
+
+/* Where the link was made, wherever its device is now */
+static struct net *gl_tx_net4(const struct sk_buff *skb,
+			      const struct ip_tunnel *t)
+{
+	return t ? t->net : dev_net(skb->dev);
+}
+
+static noinline int gl_build4_any(struct sk_buff *skb,
+				  const struct ip_tunnel_encap *e,
+				  u8 *protocol, struct flowi4 *fl4, bool header)
+{
+	struct ip_tunnel *t = gl_tx_link4(skb, e);
+	struct udphdr *uh;
+	struct gl_tx out = {
+		.net = gl_tx_net4(skb, t),
+		.header = header,
+	};
+	int err;
+
+	err = gl_tx_profile(&out, e, skb, TUNNEL_ENCAP_FLAG_CSUM);
+	if (err)
+		return err;
+	if (out.csum) {
+		err = gl_source_addr4(out.net, t, fl4);
+		if (err)
+			return err;
+	}
+	err = gl_tx_build(&out, skb, e, *protocol, sizeof(struct iphdr));
+	if (err)
+		return err;
+
+	uh = gl_push_udp(skb, out.sport, e);
+	if (out.summed)
+		uh->check = udp_v4_check(skb->len, fl4->saddr, fl4->daddr,
+					 gl_tx_sum(&out, uh)) ?: CSUM_MANGLED_0;
+	else
+		udp_set_csum(!out.csum, skb, fl4->saddr, fl4->daddr, skb->len);
+	*protocol = IPPROTO_UDP;
+	return 0;
+}
+
+static __always_inline int gl_build4(struct sk_buff *skb,
+				     const struct ip_tunnel_encap *e,
+				     u8 *protocol, struct flowi4 *fl4,
+				     bool header)
+{
+	struct net *net = gl_tx_net4(skb, gl_tx_link4(skb, e));
+	struct udphdr *uh = NULL;
+	bool csum;
+
+	if (fl4->saddr)
+		uh = gl_tx_plain(skb, e, net, *protocol, header,
+				 TUNNEL_ENCAP_FLAG_CSUM, &csum);
+	if (!uh)
+		return gl_build4_any(skb, e, protocol, fl4, header);
+	if (csum)
+		uh->check = udp_v4_check(skb->len, fl4->saddr, fl4->daddr,
+					 lco_csum(skb)) ?: CSUM_MANGLED_0;
+	*protocol = IPPROTO_UDP;
+	return 0;
+}
+
+static int gl_build4_bare(struct sk_buff *skb, struct ip_tunnel_encap *e,
+			  u8 *protocol, struct flowi4 *fl4)
+{
+	return gl_build4(skb, e, protocol, fl4, false);
+}
+
+static int gl_build4_header(struct sk_buff *skb, struct ip_tunnel_encap *e,
+			    u8 *protocol, struct flowi4 *fl4)
+{
+	return gl_build4(skb, e, protocol, fl4, true);
+}
+
+/* Errors are asked for once for each type: one answers for both. */
+static const struct ip_tunnel_encap_ops gl_ops4_bare = {
+	.encap_hlen = gl_hlen_bare,
+	.build_header = gl_build4_bare,
+	.err_handler = gl_icmp_err4,
+};
+
+static const struct ip_tunnel_encap_ops gl_ops4_header = {
+	.encap_hlen = gl_hlen_header,
+	.build_header = gl_build4_header,
+};
+
+#if IS_ENABLED(CONFIG_IPV6)
+/* Where the link was made, wherever its device is now */
+static struct net *gl_tx_net6(const struct sk_buff *skb,
+			      const struct ip_tunnel_encap *e)
+{
+	struct ip6_tnl *t = netdev_priv(skb->dev);
+
+	return e == &t->encap ? t->net : dev_net(skb->dev);
+}
+
+static noinline int gl_build6_any(struct sk_buff *skb,
+				  const struct ip_tunnel_encap *e,
+				  u8 *protocol, struct flowi6 *fl6, bool header)
+{
+	struct udphdr *uh;
+	struct gl_tx out = {
+		.net = gl_tx_net6(skb, e),
+		.header = header,
+	};
+	int err;
+
+	err = gl_tx_profile(&out, e, skb, TUNNEL_ENCAP_FLAG_CSUM6);
+	if (err)
+		return err;
+	/* an IPv6 header is not part of the length it states */
+	err = gl_tx_build(&out, skb, e, *protocol, 0);
+	if (err)
+		return err;
+
+	uh = gl_push_udp(skb, out.sport, e);
+	if (out.summed)
+		uh->check = udp_v6_check(skb->len, &fl6->saddr, &fl6->daddr,
+					 gl_tx_sum(&out, uh)) ?: CSUM_MANGLED_0;
+	else
+		udp6_set_csum(!out.csum, skb, &fl6->saddr, &fl6->daddr,
+			      skb->len);
+	*protocol = IPPROTO_UDP;
+	return 0;
+}
+
+static __always_inline int gl_build6(struct sk_buff *skb,
+				     const struct ip_tunnel_encap *e,
+				     u8 *protocol, struct flowi6 *fl6,
+				     bool header)
+{
+	struct udphdr *uh;
+	bool csum;
+
+	uh = gl_tx_plain(skb, e, gl_tx_net6(skb, e), *protocol, header,
+			 TUNNEL_ENCAP_FLAG_CSUM6, &csum);
+	if (!uh)
+		return gl_build6_any(skb, e, protocol, fl6, header);
+	if (csum)
+		uh->check = udp_v6_check(skb->len, &fl6->saddr, &fl6->daddr,
+					 lco_csum(skb)) ?: CSUM_MANGLED_0;
+	*protocol = IPPROTO_UDP;
+	return 0;
+}
+
+static int gl_build6_bare(struct sk_buff *skb, struct ip_tunnel_encap *e,
+			  u8 *protocol, struct flowi6 *fl6)
+{
+	return gl_build6(skb, e, protocol, fl6, false);
+}
+
+static int gl_build6_header(struct sk_buff *skb, struct ip_tunnel_encap *e,
+			    u8 *protocol, struct flowi6 *fl6)
+{
+	return gl_build6(skb, e, protocol, fl6, true);
+}
+
+static const struct ip6_tnl_encap_ops gl_ops6_bare = {
+	.encap_hlen = gl_hlen_bare,
+	.build_header = gl_build6_bare,
+	.err_handler = gl_icmp_err6,
+};
+
+static const struct ip6_tnl_encap_ops gl_ops6_header = {
+	.encap_hlen = gl_hlen_header,
+	.build_header = gl_build6_header,
+};
+
+static int gl_tx6_register(void)
+{
+	int err;
+
+	err = ip6_tnl_encap_add_ops(&gl_ops6_bare, GUTLESS_ENCAP_BARE);
+	if (err)
+		return err;
+	err = ip6_tnl_encap_add_ops(&gl_ops6_header, GUTLESS_ENCAP_HEADER);
+	if (err)
+		ip6_tnl_encap_del_ops(&gl_ops6_bare, GUTLESS_ENCAP_BARE);
+	return err;
+}
+
+static void gl_tx6_unregister(void)
+{
+	ip6_tnl_encap_del_ops(&gl_ops6_header, GUTLESS_ENCAP_HEADER);
+	ip6_tnl_encap_del_ops(&gl_ops6_bare, GUTLESS_ENCAP_BARE);
+}
+#else
+static int gl_tx6_register(void)
+{
+	return 0;
+}
+
+static void gl_tx6_unregister(void)
+{
+}
+#endif
+
+int gl_tx_register(void)
+{
+	int err;
+
+	err = ip_tunnel_encap_add_ops(&gl_ops4_bare, GUTLESS_ENCAP_BARE);
+	if (err)
+		goto err_taken;
+	err = ip_tunnel_encap_add_ops(&gl_ops4_header, GUTLESS_ENCAP_HEADER);
+	if (err)
+		goto err_bare;
+	err = gl_tx6_register();
+	if (err)
+		goto err_header;
+	return 0;
+
+err_header:
+	ip_tunnel_encap_del_ops(&gl_ops4_header, GUTLESS_ENCAP_HEADER);
+err_bare:
+	ip_tunnel_encap_del_ops(&gl_ops4_bare, GUTLESS_ENCAP_BARE);
+err_taken:
+	pr_err("gutless: encapsulation types %d and %d are not free\n",
+	       GUTLESS_ENCAP_BARE, GUTLESS_ENCAP_HEADER);
+	return -EBUSY;
+}
+
+void gl_tx_unregister(void)
+{
+	gl_tx6_unregister();
+	ip_tunnel_encap_del_ops(&gl_ops4_header, GUTLESS_ENCAP_HEADER);
+	ip_tunnel_encap_del_ops(&gl_ops4_bare, GUTLESS_ENCAP_BARE);
+}

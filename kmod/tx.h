@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* gutless: the way out, what both families of links share */
+#ifndef _GUTLESS_TX_H
+#define _GUTLESS_TX_H
+
+#include <linux/rcupdate.h>
+#include <net/udp.h>
+#include "gutless.h"
+
+/* struct gl_tx - one packet's way */
+struct gl_tx {
+	const struct gl_profile *profile;
+	struct net *net;	/* that the link sends from */
+	bool header;		/* the link has room for a base header */
+	bool csum;
+	bool summed;		/* the inner packet has this sum */
+	__wsum sum;
+	unsigned int base;	/* octets between UDP and the inner packet */
+	bool remote;		/* the inner checksum is left to the receiver: */
+	u16 start;		/* where its sum begins in the inner packet */
+	u16 offset;		/* where it is */
+	__be16 sport;
+};
+
+/* tx.c: the long way */
+int gl_tx_profile(struct gl_tx *tx, const struct ip_tunnel_encap *e,
+		  const struct sk_buff *skb, unsigned int csum_flag);
+int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
+		const struct ip_tunnel_encap *e, u8 proto, unsigned int outer);
+struct udphdr *gl_push_udp(struct sk_buff *skb, __be16 sport,
+			   const struct ip_tunnel_encap *e);
+__wsum gl_tx_sum(const struct gl_tx *tx, struct udphdr *uh);
+
+static __always_inline __be16
+gl_source_port(const struct ip_tunnel_encap *e,
+	       const struct gl_profile *profile, struct sk_buff *skb)
+{
+	u32 n = profile->sport_max - profile->sport_min + 1;
+	u32 hash;
+
+	if (e->sport)
+		return e->sport;
+	if (n == 1)
+		return htons(profile->sport_min);
+
+	hash = skb_get_hash(skb);
+	if (unlikely(!hash))
+		hash = udp_flow_hashrnd();
+	/* the port takes the upper bits: let the lower ones count as well */
+	hash ^= hash << 16;
+	return htons(profile->sport_min + reciprocal_scale(hash, n));
+}
+
+/*
+ * What goes in front of the inner packet, if anything.
+ * @header: the link has room for a base header
+ * @ip: the inner packet is one of IP
+ *
+ * Return: octets, or -1 where the profile's format cannot be sent by the link.
+ */
+static __always_inline int gl_tx_base(u8 format, bool header, bool ip)
+{
+	switch (format) {
+	case 0:		/* no profile: the link's type says it all */
+		return header ? GL_BASE_LEN : 0;
+	case GUTLESS_FORMAT_FOU:
+		return header ? -1 : 0;
+	case GUTLESS_FORMAT_GUTLESS:
+		if (ip)
+			return 0;
+		fallthrough;
+	default:
+		return header ? GL_BASE_LEN : -1;
+	}
+}
+
+static __always_inline u8 gl_tx_bits(u8 format)
+{
+	return format == GUTLESS_FORMAT_GUTLESS ? GL_BITS_GUTLESS :
+						  GL_BITS_GUE0;
+}
+
+static __always_inline bool gl_is_ip(u8 proto)
+{
+	return proto == IPPROTO_IPIP || proto == IPPROTO_IPV6;
+}
+
+/*
+ * ip_tunnel_xmit() wants room for our header a second time after we have put it
+ * there, and room for packets is given out in steps of 16 octets, of which the
+ * broken one is lost (LL_RESERVED_SPACE()). A device that asks for whole steps gets
+ * one more: enough that not every packet has to move to a larger buffer.
+ */
+static inline void gl_tx_whole_steps(struct net_device *dev)
+{
+	unsigned short room = READ_ONCE(dev->needed_headroom);
+
+	if (unlikely(room % HH_DATA_MOD))
+		WRITE_ONCE(dev->needed_headroom, ALIGN(room, HH_DATA_MOD));
+}
+
+/*
+ * The way of most packets: one packet, nothing inside to look at closer, a checksum
+ * that somebody else makes or nobody, room in front that is ours.
+ *
+ * Return: the UDP header without its checksum, or NULL, and nothing is done, where
+ * it has to be the long way.
+ */
+static __always_inline struct udphdr *
+gl_tx_plain(struct sk_buff *skb, const struct ip_tunnel_encap *e,
+	    struct net *net, u8 proto, bool header, u16 csum_flag, bool *csum)
+{
+	unsigned int number = e->flags >> GUTLESS_PROFILE_SHIFT;
+	struct gl_net *gn = gl_net_rcu(net);
+	const struct gl_profile *profile;
+	unsigned int inner = skb->len;
+	struct udphdr *uh;
+	__be16 sport;
+	int base;
+
+	gl_tx_whole_steps(skb->dev);
+	profile = number ? xa_load(&gn->profiles, number) :
+			   rcu_dereference(gn->plain);
+	if (unlikely(!profile) || profile->words)
+		return NULL;
+	*csum = number ? profile->csum != GUTLESS_CSUM_ZERO :
+			 e->flags & csum_flag;
+	if (skb_is_gso(skb) ||
+	    (*csum && skb->ip_summed != CHECKSUM_PARTIAL))
+		return NULL;
+
+	base = gl_tx_base(profile->format, header, gl_is_ip(proto));
+	if (base < 0 || skb_header_cloned(skb) ||
+	    skb_headroom(skb) < base + sizeof(*uh) ||
+	    inner + base + sizeof(*uh) + sizeof(struct iphdr) > IP_MAX_MTU ||
+	    gl_xmit_depth() > GL_XMIT_DEPTH_MAX ||
+	    !gl_shallow(skb, 0, proto))
+		return NULL;
+
+	if (skb->ip_summed != CHECKSUM_PARTIAL) {
+		skb->ip_summed = CHECKSUM_NONE;
+		skb->encapsulation = 0;
+	} else if (!skb->encapsulation) {
+		skb_reset_inner_headers(skb);
+		skb->encapsulation = 1;
+	}
+	sport = gl_source_port(e, profile, skb);
+	uh = skb_push(skb, base + sizeof(*uh));
+	if (base)
+		gl_wire_build((u8 *)(uh + 1), gl_tx_bits(profile->format),
+			      proto);
+	skb_reset_transport_header(skb);
+	uh->source = sport;
+	uh->dest = e->dport;
+	uh->len = htons(skb->len);
+	uh->check = 0;
+	gl_count_packet(profile->stats, GUTLESS_A_TX_PACKETS, 1, inner);
+	return uh;
+}
+
+#endif /* _GUTLESS_TX_H */

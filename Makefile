@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help setup module test test-pure test-kernel test-kernels lint demo mutants fuzz test-debug vagrant-test bench bench-check clean
+.PHONY: help setup module test test-all test-pure test-kernel test-kernels lint demo mutants fuzz test-debug vagrant-test bench bench-check clean
 
 T ?=
 ARGS ?=
@@ -25,6 +25,9 @@ module: ## build kmod/gutless.ko for the distribution's kernel
 
 test: ## everything that must pass: lint, pure ring, kernel ring
 	tests/ring all
+
+test-all: ## every ring there is: the three, debug kernel, fuzzers, other kernels, benchmark, machines, mutants (hours)
+	tests/ring everything
 
 test-pure: ## the pure ring, on this machine
 	tests/ring pure

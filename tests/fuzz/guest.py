@@ -48,6 +48,8 @@ def packets(plan: dict[str, Any], log: KernelLog, report: dict[str, Any]) -> Non
         program = shutil.copy(RESULTS / "packets", "/run/packets")
         bench = traffic.Bench(net, Path(program), RESULTS / "corpus")
         for at, (way, how) in enumerate(traffic.WAYS.items()):
+            if plan["ways"] and way not in plan["ways"]:
+                continue
             seed = plan["seed"] * 16 + at
             kernel_log.write(f"fuzz: {way}, seed {seed}")
             tally = bench.run(way, seed, int(plan["packets"] * how.share))

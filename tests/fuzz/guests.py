@@ -29,6 +29,8 @@ class Plan:
     seed: int
     vm: bool
     """The distribution's kernel, not the debug kernel."""
+    ways: tuple[str, ...] = ()
+    """Of sending packets; none: all."""
 
 
 def corpus() -> bytes:
@@ -55,7 +57,7 @@ def run(plan: Plan, scratch: Path, done: Callable[[str], None]) -> None:
     results.mkdir()
     (results / "corpus").write_bytes(corpus())
     amounts = {"packets": PACKETS[plan.full], "messages": MESSAGES[plan.full]}
-    (results / "plan.json").write_text(json.dumps({"parts": plan.parts, "seed": plan.seed, **amounts}))
+    (results / "plan.json").write_text(json.dumps({"parts": plan.parts, "ways": plan.ways, "seed": plan.seed, **amounts}))
     compiler = ["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-sign-compare", "-o", str(results / "packets")]
     compiler += [f"-I{ROOT / name}" for name in INCLUDE]
     made = subprocess.run([*compiler, str(ROOT / "tests/fuzz/packets.c")], capture_output=True, text=True, check=False)

@@ -112,6 +112,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, help=f"of each fuzzer on this machine (default {SHORT_SECONDS}; --full {FULL_SECONDS})")
     parser.add_argument("--seed", type=int, help="repeat a run (default: another one each time; 1 to 2^31-1)")
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of: {','.join(PARTS)}")
+    parser.add_argument("--ways", default="", help="of packets some of: raw,vnet,udp,fragments,gro,tap,outer,icmp (default: all)")
     parser.add_argument("--vm", action="store_true", help="the distribution's kernel in place of the debug kernel")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="one input again, and nothing else")
     args = parser.parse_args()
@@ -150,7 +151,7 @@ def main() -> int:
             guard(report, "formats", lambda: formats(report, scratch, args.seconds, args.seed))
         inside = [part for part in args.parts if part != "formats"]
         if inside:
-            plan = guests.Plan(tuple(inside), args.full, args.seed, args.vm)
+            plan = guests.Plan(tuple(inside), args.full, args.seed, args.vm, tuple(filter(None, args.ways.split(","))))
             guard(report, "guest", lambda: guests.run(plan, scratch, report.done))
     took = time.monotonic() - started
     print("\n" + "\n".join(report.lines + [f"FAILED: {line}" for line in report.failures]))

@@ -91,6 +91,9 @@ def _one(number: int, what: Measurement) -> Iterator[str]:
         for ns, side in ends.items():
             # many ports are open where the packets arrive
             yield from (case if side else replace(case, ports=1)).up(ns, side)
+    if tunnel and what.path == "tcp plain":
+        # TCP asks the device it sends by, which is the tunnel
+        yield from (f"bench offloads {ns} t tso off gso off" for ns in ends)
     source, destination = INNER[case.inner] if tunnel else LOCAL[case.inner]
     yield "sleep 0.1"  # of the guest's time, which passes at once: what is left to do after a change gets done
     for size in what.sizes:

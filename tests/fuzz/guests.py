@@ -67,7 +67,7 @@ def run(plan: Plan, scratch: Path, done: Callable[[str], None]) -> None:
     boot += ["--timeout", str(TIMEOUT[plan.full]), "--results", str(results)]
     if plan.vm and subprocess.run([str(ROOT / "tests/ring"), "module"], check=False).returncode:
         raise Trouble("the module could not be built (see above)")
-    status = subprocess.run(["nice", *boot, "--", "exec python3 tests/fuzz/guest.py"], check=False).returncode
+    status = _to_its_end([*boot, "--", "exec python3 tests/fuzz/guest.py"])
     path = results / "report.json"
     if not path.exists():
         raise Finding("guest", None, f"the guest gave no report, exit status {status}" + _console(results))
@@ -84,6 +84,17 @@ def run(plan: Plan, scratch: Path, done: Callable[[str], None]) -> None:
     if "packets" in plan.parts:
         total = sum(tally["sent"] for tally in report["ways"].values())
         done(f"packets: {total:,} in all, each found in a counter where its outer headers were right, log clean")
+
+
+def _to_its_end(command: list[str]) -> int:
+    """Run a program and return its exit status. Told to end, it is told to end, and takes its guest with it."""
+    program = subprocess.Popen(["nice", *command])
+    try:
+        return program.wait()
+    except KeyboardInterrupt:
+        program.terminate()
+        program.wait()
+        raise
 
 
 def _console(results: Path) -> str:

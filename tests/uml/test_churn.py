@@ -82,7 +82,8 @@ def test_cycles(gutless: None, net: Net, short: bool) -> None:
         places[number % NAMESPACES].cycle(rng, 6000 + number % 5000)
     seconds = time.monotonic() - started
     print(f"\n{cycles} cycles over {NAMESPACES} namespaces: {seconds:.0f} s, {1000 * seconds / cycles:.1f} ms each")
-    live.wait_for(exactly)
+    live.wait_for(exactly, 60)
+    print(f"{time.monotonic() - started:.0f} s with the count of what is left")
     # the kernel's other caches: a leak of one object a cycle is far more
     leftovers.wait_for_none(roughly, 300, 2048, 30)
     for place in places:

@@ -275,7 +275,7 @@ def test_module_load(unloaded: None, short: bool) -> None:
         modules.unload()
         for number in range(max(1, allocations - LAST), allocations + 1, 3 if short else 1):
             kernel_log.write(f"loading: allocation {number} of {allocations}")
-            result, failed = faults.nth(number, load)
+            result, _ = faults.nth(number, load)
             if isinstance(result, OSError):
                 refused += 1
                 assert result.errno == errno.ENOMEM, f"allocation {number}: {result}"

@@ -75,11 +75,12 @@ def header(packet: bytes) -> Header:
 
 def emit(host: Host, device: str, kind: str, packets: list[bytes]) -> None:
     """Put inner packets into a link."""
-    with host.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+    tap = kind.endswith("tap")
+    # the kernel writes the Ethernet header: it knows best where IP begins then
+    with host.socket(socket.AF_PACKET, socket.SOCK_DGRAM if tap else socket.SOCK_RAW) as sock:
         for packet in packets:
             ether = {4: 0x0800, 6: 0x86DD}[packet[0] >> 4]
-            frame = MACS + ether.to_bytes(2, "big") + packet if kind.endswith("tap") else packet
-            sock.sendto(frame, (device, ether))
+            sock.sendto(packet, (device, ether, 0, 0, MACS[:6]) if tap else (device, ether))
 
 
 def left(wire: Capture, dport: int, count: int) -> list[Header]:

@@ -16,6 +16,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT / "vagrant")]
 
 import machines
 import topology
+from lost import SECONDS, Attempt
 from machines import Machines
 
 UP_SECONDS = 900
@@ -57,9 +58,24 @@ def pair(environment: dict[str, str]) -> Iterator[Machines]:
     made.destroy()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def attempt(request: pytest.FixtureRequest, pair: Machines, environment: dict[str, str]) -> Iterator[Attempt | None]:
+    """A machine that cannot come up, tried while the others work; None where no test wants it."""
+    if not any(item.path.name == "test_broken.py" for item in request.session.items):
+        yield None
+        return
+    made = Attempt(Path(os.environ["GUTCTL_MACHINES"], "lost"), environment)
+    made.start()
+    yield made
+    made.join(SECONDS + 120)
+
+
+ORDER = ("test_tunnels.py", "test_broken.py", "test_teardown.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The machines are taken away after all that wants them."""
-    items.sort(key=lambda item: item.path.name == "test_teardown.py")
+    """What waits comes late, and the machines are taken away last."""
+    items.sort(key=lambda item: ORDER.index(item.path.name) if item.path.name in ORDER else 0)
 
 
 @pytest.hookimpl(hookwrapper=True)

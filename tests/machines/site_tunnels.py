@@ -28,7 +28,8 @@ class Case:
     def inside(self, machine: str) -> tuple[str, ...]:
         """Addresses in the tunnel, without prefix lengths."""
         host = 1 + NAMES.index(machine)
-        made = {4: f"10.9.{self.number}.{host}", 6: f"fd09:{self.number}::{host}"}
+        network = 1 + self.number * 2 + (self.family == 6)
+        made = {4: f"10.9.{network}.{host}", 6: f"fd09:{network}::{host}"}
         return tuple(made[version] for version in self.inner)
 
 
@@ -51,7 +52,7 @@ def play(machine: str, cases: tuple[Case, ...] = CASES) -> str:
         "demand() {",
         '    answer=$(gutctl tunnel add "$@" --json)',
         '    case $answer in',
-        '    *\'"result": "changed"\'*) echo "$1 changed"; changes=$((changes + 1)) ;;',
+        '    *\'"result": "added"\'* | *\'"result": "changed"\'*) echo "$1 changed"; changes=$((changes + 1)) ;;',
         '    *\'"result": "unchanged"\'*) echo "$1 unchanged" ;;',
         '    *) echo "$1: what is this? $answer" >&2; exit 1 ;;',
         "    esac",

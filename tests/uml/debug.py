@@ -14,6 +14,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 UML = Path(__file__).resolve().parent
 sys.path.insert(0, str(UML.parent / "vm"))
@@ -21,7 +22,7 @@ sys.path.insert(0, str(UML.parent / "vm"))
 import tree
 from machine import GuestError, Options, _copy
 
-__all__ = ["GuestError", "Options", "Parts", "pack", "prepare", "run"]
+__all__ = ["GuestError", "Options", "Parts", "call", "pack", "prepare", "run"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,16 @@ def _printed(*command: str | Path) -> Path:
     if done.returncode:
         raise GuestError("the debug kernel could not be prepared (see above)")
     return Path(done.stdout.strip())
+
+
+def call(command: list[str], **options: Any) -> int:
+    """Run a program that ends its guests when it is told to; told so ourselves, tell it and wait. Its exit status."""
+    program = subprocess.Popen(command, cwd=tree.ROOT, **options)
+    try:
+        return program.wait()
+    finally:
+        program.terminate()
+        program.wait()
 
 
 def prepare(series: str = "6.1") -> Parts:

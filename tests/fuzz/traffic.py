@@ -41,10 +41,10 @@ class Way:
 
 
 WAYS = {
-    "raw": Way(0.25),
+    "raw": Way(0.31),
     "vnet": Way(0.12),
     "udp": Way(0.12),
-    "fragments": Way(0.10),
+    "fragments": Way(0.04),
     "gro": Way(0.20, gro=True, merges=True),
     "tap": Way(0.10, gro=True),
     "outer": Way(0.08, strict=False, gro=True),

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from capture import Capture
+from ends import End
 from frames import TCP, ip_of, parse_ip, parse_tcp
 from net import Host
 from vnet import ETHERTYPE, PACKET_VNET_HDR, SEQUENCE, SOL_PACKET, Packet, put, tcp_super
@@ -48,6 +49,21 @@ def put_frames(host: Host, device: str, *packets: Packet) -> None:
         sock.bind((device, 0))
         for packet in packets:
             sock.send(packet.header + packet.data)
+
+
+def frames_pass(end: End, kind: str, remote: str) -> bool:
+    """Whether the kernel lets a super-packet in a frame out by a link of a kind, without any encapsulation.
+
+    Some (6.12.95) think ip6gretap's header longer than it is, look for IP in the wrong place of a frame that comes from a
+    packet socket, cannot segment it, and drop it before the link has it.
+    """
+    end.tunnel("plain", remote, 0, 0, kind=kind)
+    try:
+        put_frames(end.host, "plain", framed(tcp_super("10.9.0.1", "10.9.0.77", 20_000, 1300)))
+        return end.host.counter("plain", "tx_dropped") == 0
+    finally:
+        end.links.remove("plain")
+        end.kernel.link_del("plain")
 
 
 def send_super(

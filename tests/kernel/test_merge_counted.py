@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 from capture import Capture, capture
 from ends import BARE, HEADER, TREE_FOU, TREE_GUE, End, two_ends
-from merging import Arrival, send_super
+from merging import Arrival, frames_pass, send_super
 from net import Net
 from traffic import assert_tcp
 
@@ -158,6 +158,7 @@ FORMATS: tuple[tuple[Format, tuple[Csum, ...]], ...] = (
 def test_all_of_it_merges(bench: Bench, format: Format, csums: tuple[Csum, ...], kind: str, outer: int) -> None:
     """The count of what left unsegmented is the sender's side of it."""
     a = bench.a
+    passes = kind != "gretap" or frames_pass(a, KINDS[kind][outer], bench.b.addresses[outer])
     for inner in (4, 6):
         number = a.profile(format, csums[0])
         bench.link(format, kind, outer, inner, number)
@@ -165,11 +166,15 @@ def test_all_of_it_merges(bench: Bench, format: Format, csums: tuple[Csum, ...],
             a.kernel.profile_set(number, csum=csum)
             sent = a.tx(number)
             before = bench.ports()
-            arrival = bench.send(kind, outer, inner)
+            arrival = bench.send(kind, outer, inner, 5 if passes else 0.2)
             bench.note("ours", f"{kind} {format} v{inner} in v{outer} {csum}", arrival)
             count, merged = (now - then for now, then in zip(bench.ports(), before, strict=True))
             after = a.tx(number)
             assert arrival.segments > 10
+            if not passes:
+                # nor do frames without encapsulation: the kernel drops them before it asks for one
+                assert (arrival.octets, after.packets) == (0, sent.packets)
+                continue
             assert arrival == Arrival(arrival.segments, 2, arrival.octets, True)
             assert (count, merged) == (arrival.segments, arrival.segments - 1)
             assert after.packets - sent.packets == arrival.segments
@@ -191,7 +196,7 @@ def test_beside_the_in_tree_module(bench: Bench, format: Format, kind: str, oute
             bench.note("tree", f"{kind} {format} v{inner} in v{outer} {csum}", arrival)
             seen += arrival.octets
             bench.a.clear()
-    assert seen
+    assert bool(seen) is (kind != "gretap" or frames_pass(bench.a, KINDS[kind][outer], bench.b.addresses[outer]))
 
 
 STREAMS = [

@@ -53,7 +53,7 @@ def bulk(results: Results) -> str:
         other = results.rows.get(row.key.replace("tcp/", "tcp plain/", 1))
         lines.append(
             f"| {row.case} | {CSUM[row.csum]} | {row.instructions / 1000:.2f} | "
-            f"{other.instructions / 1000 if other else 0:.2f} | {row.against} | {_beside(results, row)} | {_beside(results, other)} |"
+            f"{f'{other.instructions / 1000:.2f}' if other else ''} | {row.against} | {_beside(results, row)} | {_beside(results, other)} |"
         )
     return "\n".join(lines)
 

@@ -114,16 +114,16 @@ static __always_inline int gl_build4(struct sk_buff *skb,
 {
 	struct net *net = gl_tx_net4(skb, gl_tx_link4(skb, e));
 	struct udphdr *uh = NULL;
-	bool csum;
+	struct gl_plain left;
 
 	if (fl4->saddr)
 		uh = gl_tx_plain(skb, e, net, *protocol, header,
-				 TUNNEL_ENCAP_FLAG_CSUM, &csum);
+				 TUNNEL_ENCAP_FLAG_CSUM, &left);
 	if (!uh)
 		return gl_build4_any(skb, e, protocol, fl4, header);
-	if (csum)
+	if (left.csum)
 		uh->check = udp_v4_check(skb->len, fl4->saddr, fl4->daddr,
-					 lco_csum(skb)) ?: CSUM_MANGLED_0;
+					 left.sum) ?: CSUM_MANGLED_0;
 	*protocol = IPPROTO_UDP;
 	return 0;
 }
@@ -198,15 +198,15 @@ static __always_inline int gl_build6(struct sk_buff *skb,
 				     bool header)
 {
 	struct udphdr *uh;
-	bool csum;
+	struct gl_plain left;
 
 	uh = gl_tx_plain(skb, e, gl_tx_net6(skb, e), *protocol, header,
-			 TUNNEL_ENCAP_FLAG_CSUM6, &csum);
+			 TUNNEL_ENCAP_FLAG_CSUM6, &left);
 	if (!uh)
 		return gl_build6_any(skb, e, protocol, fl6, header);
-	if (csum)
+	if (left.csum)
 		uh->check = udp_v6_check(skb->len, &fl6->saddr, &fl6->daddr,
-					 lco_csum(skb)) ?: CSUM_MANGLED_0;
+					 left.sum) ?: CSUM_MANGLED_0;
 	*protocol = IPPROTO_UDP;
 	return 0;
 }

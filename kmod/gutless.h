@@ -15,6 +15,7 @@
 #include <linux/udp.h>
 #include <linux/xarray.h>
 #include <net/ip_tunnels.h>
+#include <net/ipv6.h>
 #include <net/netns/generic.h>
 #include <uapi/linux/gutless.h>
 #include "compat.h"
@@ -263,10 +264,12 @@ static inline bool gl_source_allowed(const struct gl_rules *rules,
 {
 	const struct gl_prefix *only = &rules->sources[0];
 
-	if (family == AF_INET && rules->n_top == 1)
+	if (rules->n_top != 1)
+		return gl_source_listed(rules, skb, family);
+	if (family == AF_INET)
 		return ntohl(ip_hdr(skb)->saddr) - only->first <=
 		       only->last - only->first;
-	return gl_source_listed(rules, skb, family);
+	return ipv6_prefix_equal(&only->addr, &ipv6_hdr(skb)->saddr, only->len);
 }
 
 struct gl_port *gl_port_find(struct gl_net *gn, const struct gl_port_key *key);

@@ -99,18 +99,26 @@ static inline void gl_tx_whole_steps(struct net_device *dev)
 		WRITE_ONCE(dev->needed_headroom, ALIGN(room, HH_DATA_MOD));
 }
 
+/* struct gl_plain - what the short way leaves to do: with @csum, what it is of */
+struct gl_plain {
+	bool csum;
+	__wsum sum;
+};
+
 /*
  * The way of most packets: one packet, nothing inside to look at closer, a checksum
- * that somebody else makes or nobody, room in front that is ours.
+ * that needs no pass over it, room in front that is ours.
  *
  * Return: the UDP header without its checksum, or NULL, and nothing is done, where
  * it has to be the long way.
  */
 static __always_inline struct udphdr *
 gl_tx_plain(struct sk_buff *skb, const struct ip_tunnel_encap *e,
-	    struct net *net, u8 proto, bool header, u16 csum_flag, bool *csum)
+	    struct net *net, u8 proto, bool header, u16 csum_flag,
+	    struct gl_plain *left)
 {
 	unsigned int number = e->flags >> GUTLESS_PROFILE_SHIFT;
+	bool partial = skb->ip_summed == CHECKSUM_PARTIAL;
 	struct gl_net *gn = gl_net_rcu(net);
 	const struct gl_profile *profile;
 	unsigned int inner = skb->len;
@@ -121,12 +129,7 @@ gl_tx_plain(struct sk_buff *skb, const struct ip_tunnel_encap *e,
 	gl_tx_whole_steps(skb->dev);
 	profile = number ? xa_load(&gn->profiles, number) :
 			   rcu_dereference(gn->plain);
-	if (unlikely(!profile) || profile->words)
-		return NULL;
-	*csum = number ? profile->csum != GUTLESS_CSUM_ZERO :
-			 e->flags & csum_flag;
-	if (skb_is_gso(skb) ||
-	    (*csum && skb->ip_summed != CHECKSUM_PARTIAL))
+	if (unlikely(!profile) || profile->words || skb_is_gso(skb))
 		return NULL;
 
 	base = gl_tx_base(profile->format, header, gl_is_ip(proto));
@@ -136,8 +139,12 @@ gl_tx_plain(struct sk_buff *skb, const struct ip_tunnel_encap *e,
 	    gl_xmit_depth() > GL_XMIT_DEPTH_MAX ||
 	    !gl_shallow(skb, 0, proto))
 		return NULL;
+	left->csum = number ? profile->csum != GUTLESS_CSUM_ZERO :
+			      e->flags & csum_flag;
+	if (left->csum && !partial && !gl_csum_inner(skb, proto, &left->sum))
+		return NULL;
 
-	if (skb->ip_summed != CHECKSUM_PARTIAL) {
+	if (!partial) {
 		skb->ip_summed = CHECKSUM_NONE;
 		skb->encapsulation = 0;
 	} else if (!skb->encapsulation) {
@@ -154,6 +161,9 @@ gl_tx_plain(struct sk_buff *skb, const struct ip_tunnel_encap *e,
 	uh->dest = e->dport;
 	uh->len = htons(skb->len);
 	uh->check = 0;
+	if (left->csum)
+		left->sum = partial ? lco_csum(skb) :
+			csum_partial(uh, base + sizeof(*uh), left->sum);
 	gl_count_packet(profile->stats, GUTLESS_A_TX_PACKETS, 1, inner);
 	return uh;
 }

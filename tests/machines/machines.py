@@ -22,7 +22,7 @@ T = TypeVar("T")
 # it has no types
 API: Any = vagrant
 BOX = "gutctl/debian"
-SSH = ("ssh", "-o", "ControlMaster=auto", "-o", "ControlPersist=600", "-o", "ConnectTimeout=20")
+SSH = ("ssh", "-o", "ControlMaster=auto", "-o", "ControlPersist=600", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=10")
 
 
 class MachineError(Exception):
@@ -161,7 +161,8 @@ class Machines:
         """Boot a machine anew, from inside, and wait until it answers. Raises MachineError where it does not."""
         boot_id = "cat /proc/sys/kernel/random/boot_id"
         before = self.run(name, boot_id)
-        self.try_run(name, "systemctl reboot --no-wall")
+        # after this connection has ended: one that is cut would be waited for
+        self.run(name, "(sleep 1; systemctl reboot --no-wall) >/dev/null 2>&1 &")
         self._ssh(name, options=("-O", "exit"))
 
         def is_back() -> bool:

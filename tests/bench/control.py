@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The control plane inside the counting machine: what tunnels by the thousand cost, ours and iproute2's.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -57,13 +58,16 @@ def _archive(target: Path, parts: Parts, script: str, more: dict[str, Path]) -> 
         here = {"bin/bench": parts.program / "bench", "gutless.ko": parts.module / "gutless.ko", **more}
         for name, source in here.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).symlink_to(source)
+            shutil.copy(source, root / name)
         names = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+        for name in names:
+            # a time of its own would be another image in every run
+            os.utime(root / name, (0, 0))
         with target.open("wb") as archive:
             archive.write((parts.base / "base.cpio").read_bytes())
             archive.flush()
             subprocess.run(
-                ["cpio", "-o", "-L", "-H", "newc", "-R", "0:0", "--quiet", "--reproducible"],
+                ["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet", "--reproducible"],
                 cwd=root, input="\n".join(names).encode(), stdout=archive, check=True,
             )  # fmt: skip
 

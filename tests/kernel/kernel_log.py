@@ -8,7 +8,7 @@ import re
 
 #: What a kernel that is well never says.
 BAD = re.compile(
-    r"BUG:|WARNING:|KASAN|KCSAN|UBSAN|Call Trace:|unreferenced object|ref_tracker|refcount_t"
+    r"BUG:|WARNING:|KASAN|KCSAN|UBSAN|Call Trace:|unreferenced object|ref_tracker:|refcount_t"
     r"|unregister_netdevice: waiting|Oops|general protection|rcu.*stall|suspicious RCU|possible recursive locking"
     r"|scheduling while atomic|Slab corruption|Redzone|Poison overwritten|RTNL: assertion failed"
     r"|list_(add|del) (corruption|double add)|leaked reference|ODEBUG|INFO: (task|trying to register|rcu)|Kernel panic"

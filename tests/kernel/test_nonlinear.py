@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import pytest
 from net import Host, Net
 from topology import Pair, pair
+from traffic import wait_until
 
 from gutctl.model import Port, PortKey
 from gutctl.netlink import Kernel
@@ -77,6 +78,8 @@ def test_payload_in_a_page(hosts: tuple[Pair, Kernel], version: int, payload: by
     before = counters(kernel, version)
     for _ in range(3):
         send(made.b, made.ends(version)[0], payload)
+    # a packet is on its way for a moment after it was sent
+    wait_until(lambda: sum(counters(kernel, version).values()) - sum(before.values()) >= 3, what="three packets counted")
     after = counters(kernel, version)
     changed = {name: after[name] - before[name] for name in after if after[name] != before[name]}
     assert changed == {counter: 3}

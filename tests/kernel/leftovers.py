@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +48,11 @@ def held() -> Held:
     return Held(objects, int(percpu[1]))
 
 
-def wait_for_none(before: Held, objects: int, kilobytes: int, seconds: float = 15.0) -> None:
+def wait_for_none(
+    before: Held, objects: int, kilobytes: int, seconds: float = 15.0, look: Callable[[], Held] = held
+) -> None:
     """Wait until nothing has grown by more than that since `before`: freeing takes grace periods and workers."""
     deadline = time.monotonic() + seconds
-    while grown := held().more_than(before, objects, kilobytes):
+    while grown := look().more_than(before, objects, kilobytes):
         assert time.monotonic() < deadline, f"still held after {seconds:g} s: {grown}"
         time.sleep(0.2)

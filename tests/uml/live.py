@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+
+import leftovers
 
 TRACES = Path("/sys/kernel/debug/slab")
 SLABS = Path("/sys/kernel/slab")
@@ -18,6 +21,14 @@ PERCPU = Path("/sys/kernel/debug/percpu_stats")
 _CACHES = re.compile(r"kmalloc-(cg-)?\d+k?|radix_tree_node|UDP(v6)?|sock_inode_cache|skbuff_.*")
 """Those from which the module, or the kernel on its behalf, takes objects."""
 _OURS = re.compile(r"(\w+)\+0x[0-9a-f]+/0x[0-9a-f]+ \[gutless\]")
+
+
+def _traces(cache: Path) -> Iterator[tuple[int, str]]:
+    """How many objects of a cache were asked for in which way."""
+    for entry in re.split(r"\n(?=\s*\d+ \S)", (cache / "alloc_traces").read_text()):
+        count = entry.split(None, 1)
+        if count and count[0].isdigit():
+            yield int(count[0]), entry
 
 
 def objects() -> Counter[str]:
@@ -29,14 +40,24 @@ def objects() -> Counter[str]:
         shrink = SLABS / folder.name / "shrink"
         # what KASAN keeps of freed objects is freed in earnest
         shrink.write_text("1")
-        for entry in re.split(r"\n(?=\s*\d+ \S)", (folder / "alloc_traces").read_text()):
+        for count, entry in _traces(folder):
             ours = _OURS.search(entry)
             if ours:
-                found[f"{ours[1]} ({folder.name})"] += int(entry.split()[0])
+                found[f"{ours[1]} ({folder.name})"] += count
     areas = re.search(r"nr_cur_alloc\s*:\s*(\d+)", PERCPU.read_text())
     assert areas
     found["percpu areas"] = int(areas[1])
     return found
+
+
+def held() -> leftovers.Held:
+    """What all the kernel holds, without the reference trackers' notes: of references that are given back, a namespace and
+    a device keep the last 128 each, to tell of one that is given back twice."""
+    now = leftovers.held()
+    notes = Counter(
+        {name: sum(count for count, entry in _traces(TRACES / name) if " ref_tracker_alloc" in entry) for name in now.objects}
+    )
+    return leftovers.Held({name: count - notes[name] for name, count in now.objects.items()}, now.percpu)
 
 
 def wait_for(before: Counter[str], seconds: float = 20.0) -> None:

@@ -7,6 +7,7 @@
  */
 #include <net/dst_cache.h>
 #include <net/ip6_checksum.h>
+#include <net/ip6_fib.h>
 #include <net/ip6_tunnel.h>
 #include <net/ip_tunnels.h>
 #include <net/route.h>
@@ -162,6 +163,28 @@ static struct net *gl_tx_net6(const struct sk_buff *skb,
 	return e == &t->encap ? t->net : dev_net(skb->dev);
 }
 
+/*
+ * ip6_tnl_xmit() must not be told of an error: many kernels then free the packet
+ * that it has copied to a larger buffer, and freed, before. What cannot be sent
+ * goes to the route that leads nowhere; were it rerouted on the way there, nobody
+ * would take a packet without a next header for anything.
+ */
+static int gl_discard6(struct net *net, struct sk_buff *skb, u8 *protocol)
+{
+	struct rt6_info *nowhere;
+
+#ifdef CONFIG_IPV6_MULTIPLE_TABLES
+	nowhere = net->ipv6.ip6_blk_hole_entry;
+#else
+	nowhere = net->ipv6.ip6_null_entry;
+#endif
+	DEV_STATS_INC(skb->dev, tx_dropped);
+	skb_dst_drop(skb);
+	skb_dst_set_noref(skb, &nowhere->dst);
+	*protocol = IPPROTO_NONE;
+	return 0;
+}
+
 static noinline int gl_build6_any(struct sk_buff *skb,
 				  const struct ip_tunnel_encap *e,
 				  u8 *protocol, struct flowi6 *fl6, bool header)
@@ -171,15 +194,11 @@ static noinline int gl_build6_any(struct sk_buff *skb,
 		.net = gl_tx_net6(skb, e),
 		.header = header,
 	};
-	int err;
 
-	err = gl_tx_profile(&out, e, skb, TUNNEL_ENCAP_FLAG_CSUM6);
-	if (err)
-		return err;
 	/* an IPv6 header is not part of the length it states */
-	err = gl_tx_build(&out, skb, e, *protocol, 0);
-	if (err)
-		return err;
+	if (gl_tx_profile(&out, e, skb, TUNNEL_ENCAP_FLAG_CSUM6) ||
+	    gl_tx_build(&out, skb, e, *protocol, 0))
+		return gl_discard6(out.net, skb, protocol);
 
 	uh = gl_push_udp(skb, out.sport, e);
 	if (out.summed)

@@ -4,6 +4,7 @@
 #define _GUTLESS_H
 
 #include <linux/bitmap.h>
+#include <linux/if_ether.h>
 #include <linux/in6.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -140,6 +141,31 @@ static inline bool gl_shallow_udp(const u8 *p, unsigned int len)
 }
 
 /*
+ * GRE with a key or nothing, and the Ethernet header that may follow.
+ * @proto: what is behind, if that is IP
+ *
+ * Return: octets, 0 where somebody has to look closer.
+ */
+static inline unsigned int gl_shallow_gre(const u8 *p, unsigned int len,
+					  u8 *proto)
+{
+	unsigned int hlen, type;
+
+	if (len < 8 + ETH_HLEN || (p[0] & ~0x20) || p[1])
+		return 0;
+	hlen = p[0] ? 8 : 4;
+	type = p[2] << 8 | p[3];
+	if (type == ETH_P_TEB) {
+		type = p[hlen + 12] << 8 | p[hlen + 13];
+		hlen += ETH_HLEN;
+	}
+	if (type != ETH_P_IP && type != ETH_P_IPV6)
+		return 0;
+	*proto = type == ETH_P_IP ? IPPROTO_IPIP : IPPROTO_IPV6;
+	return hlen;
+}
+
+/*
  * Most packets have one tunnel in them at most, which is never one too many. A few
  * octets of their linear part tell; false says nothing.
  */
@@ -150,6 +176,14 @@ static inline bool gl_shallow(const struct sk_buff *skb, unsigned int off,
 	const u8 *p = skb->data + off;
 
 	BUILD_BUG_ON(GL_NESTING_MAX < 2);
+	if (proto == IPPROTO_GRE) {
+		hlen = gl_shallow_gre(p, len, &proto);
+		if (!hlen)
+			return false;
+		p += hlen;
+		off += hlen;
+		len -= hlen;
+	}
 	switch (proto) {
 	case IPPROTO_IPIP:
 		hlen = sizeof(struct iphdr) + sizeof(struct udphdr);

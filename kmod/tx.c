@@ -76,7 +76,6 @@ static int gl_tx_drop(const struct gl_tx *tx, const struct sk_buff *skb,
 		      unsigned int reason)
 {
 	gl_count(tx->profile->stats, reason, gl_segs(skb));
-	/* never EMSGSIZE, after which ip6_tunnel sends an ICMP of its own */
 	return -EINVAL;
 }
 

@@ -102,7 +102,8 @@ class Bench:
         self.b.ip("link set eth0 address 02:00:00:00:00:0b")
         self.a.ip(*(f"neigh replace {address} lladdr 02:00:00:00:00:0b dev eth0" for address in ("198.51.100.2", "2001:db8::2")))
         self.b.ip(*(f"neigh replace {address} lladdr 02:00:00:00:00:0a dev eth0" for address in ("198.51.100.1", "2001:db8::1")))
-        self.b.sysctl(ipv4__conf__all__rp_filter=0, ipv4__conf__default__rp_filter=0)
+        # fragments that wait in a queue of another processor are not too far away
+        self.b.sysctl(ipv4__conf__all__rp_filter=0, ipv4__conf__default__rp_filter=0, ipv4__ipfrag_max_dist=0)
         ends = "local 198.51.100.2 remote 198.51.100.1", "local 2001:db8::2 remote 2001:db8::1"
         links = [
             "in4 type sit mode any local 198.51.100.2",

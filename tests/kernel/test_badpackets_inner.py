@@ -181,6 +181,21 @@ def test_accepted_protocols_can_change(bench: Bench) -> None:
     bench.shut(port)
 
 
+@pytest.mark.parametrize("form", ["bare", "gue", "gutless"])
+@pytest.mark.parametrize("family", [4, 6])
+def test_whole_packets_of_ip_where_ip_may_not_follow(bench: Bench, family: int, form: str) -> None:
+    """The packet that most are, on a port for something else: it is not let in because nothing else is wrong with it."""
+    payloads = {4: inner(4, b"x" * 100), 41: inner(6, b"x" * 100)}
+    for accepted in ([47], [4], [41]):
+        port = bench.open(family, inner=accepted)
+        for protocol, payload in payloads.items():
+            before = bench.counters(port)
+            bench.send(port, payload if form == "bare" else behind(form, protocol, payload))
+            wanted = "packets" if protocol in accepted else "protocol"
+            assert bench.change(port, before, 1) == {wanted: 1}, f"{protocol} on a port for {accepted[0]}"
+        bench.shut(port)
+
+
 # Nesting
 
 # Data whose first octet begins no format

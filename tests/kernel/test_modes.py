@@ -173,7 +173,9 @@ def packets_pass(tunnel: Running, version: int) -> None:
     spare = case.overhead - full(case) if case.remote else 0
     assert max(map(octets, seen[{4: "icmp", 6: "icmp6"}[version]])) == 1500 - spare
     assert max(map(octets, seen["tcp"])) == 1500
-    assert {field(one.layers[-1], "checksum_state") for one in seen["tcp"]} == {"remote" if case.remote else "ok"}
+    # what a connection that is over answers has no data, and its checksum already
+    stream = [one for one in seen["tcp"] if one.payload or not case.remote]
+    assert {field(one.layers[-1], "checksum_state") for one in stream} == {"remote" if case.remote else "ok"}
     assert tunnel.port(b).stats.packets - before > OCTETS // 1500
 
 

@@ -130,8 +130,12 @@ def test_udp_length_never_wraps(
 
 @pytest.mark.parametrize("kinds", [("sit", "sit"), ("ip6tnl", "ip6tnl"), ("sit", "ip6tnl"), ("gre", "ip6gre")], ids="-".join)
 def test_loop_of_tunnels(ends: tuple[End, End], kinds: tuple[str, str]) -> None:
-    """Two tunnels, each routed through the other: dropped and counted, and the kernel keeps silent about it."""
+    """Two tunnels, each routed through the other: dropped and counted, and the kernel keeps silent about it.
+
+    Where IPv6 tunnels have a limit of their own, which is below ours, they say so.
+    """
     a, b = ends
+    silent = not any(kind.startswith("ip6") for kind in kinds) or levels_of_the_kernel(a, b, 6) == 4
     far = {"sit": "203.0.113.1", "gre": "203.0.113.1", "ip6tnl": "2001:db8:ffff::1", "ip6gre": "2001:db8:ffff::1"}
     second = {"203.0.113.1": "203.0.113.2", "2001:db8:ffff::1": "2001:db8:ffff::2"}
     # FOU of GRE is not to be told from any other UDP: there the devices it is inside of count
@@ -149,7 +153,7 @@ def test_loop_of_tunnels(ends: tuple[End, End], kinds: tuple[str, str]) -> None:
                 assert a.tx_drops(number).get("recursion", 0) == before + 1
             nothing_left(a, b, wire)
         said = [line for line in log.new() if "Dead loop" in line or "routing loop" in line.lower()]
-        assert not said
+        assert not said or not silent
     finally:
         log.close()
     assert set(a.tx_drops(number)) == {"recursion"}
@@ -216,6 +220,26 @@ def test_four_nested_pass_and_a_fifth_does_not(ends: tuple[End, End], version: i
         assert a.tx_drops(number) == {"recursion": 1}
         fence(a, b, wire)
         assert not [p for p in wire.outers(PORT, outgoing=True) if p.payload.endswith(sent.payload)]
+
+
+@pytest.mark.parametrize("kind", ("ip6tnl", "ip6gre"))
+def test_ip6_tunnels_are_told_of_no_error(ends: tuple[End, End], kind: str) -> None:
+    """Many kernels free a packet twice when they are told (6.12: slub_debug sees it); it is dropped, and counted once.
+
+    The packet has no room in front, so that the link copies it first.
+    """
+    a, b = ends
+    a.tunnel("t1", b.addresses[6], HEADER, PORT, number=200, kind=kind, inner=(4, 6))
+    before = a.tx_drops(0).get("no-profile", 0)
+    with capture(a.host, "eth0") as wire:
+        for size in (0, 100, 1100):
+            for inner in (4, 6):
+                put(a.host, "t1", packet(a, inner, size))
+        nothing_left(a, b, wire)
+    # the kernel's own (neighbour discovery) may be among them
+    lost = a.tx_drops(0)["no-profile"] - before
+    assert lost >= 6
+    assert [a.host.counter("t1", name) for name in ("tx_dropped", "tx_errors")] == [lost, 0]
 
 
 @pytest.mark.parametrize("version", (4, 6))

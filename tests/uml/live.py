@@ -13,8 +13,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import leftovers
-
 TRACES = Path("/sys/kernel/debug/slab")
 SLABS = Path("/sys/kernel/slab")
 PERCPU = Path("/sys/kernel/debug/percpu_stats")
@@ -50,14 +48,20 @@ def objects() -> Counter[str]:
     return found
 
 
-def held() -> leftovers.Held:
-    """What all the kernel holds, without the reference trackers' notes: of references that are given back, a namespace and
-    a device keep the last 128 each, to tell of one that is given back twice."""
-    now = leftovers.held()
-    notes = Counter(
-        {name: sum(count for count, entry in _traces(TRACES / name) if " ref_tracker_alloc" in entry) for name in now.objects}
-    )
-    return leftovers.Held({name: count - notes[name] for name, count in now.objects.items()}, now.percpu)
+def settled(seconds: float = 60.0) -> Counter[str]:
+    """The objects, when for two seconds nothing has come or gone: what came before may still be in its clearing up.
+
+    Raises AssertionError where there is no such time.
+    """
+    deadline = time.monotonic() + seconds
+    before, since = objects(), time.monotonic()
+    while time.monotonic() < since + 2:
+        assert time.monotonic() < deadline, f"something comes and goes for {seconds:g} s"
+        time.sleep(0.2)
+        now = objects()
+        if now != before:
+            before, since = now, time.monotonic()
+    return before
 
 
 def wait_for(before: Counter[str], seconds: float = 20.0) -> None:

@@ -76,7 +76,7 @@ def test_cycles(gutless: None, net: Net, short: bool) -> None:
     rng = random.Random(4)
     for number in range(NAMESPACES):
         places[number].cycle(rng, 6000)
-    exactly, roughly = live.objects(), live.held()
+    exactly, roughly = live.settled(), leftovers.held()
     started = time.monotonic()
     for number in range(cycles):
         places[number % NAMESPACES].cycle(rng, 6000 + number % 5000)
@@ -85,7 +85,7 @@ def test_cycles(gutless: None, net: Net, short: bool) -> None:
     live.wait_for(exactly, 60)
     print(f"{time.monotonic() - started:.0f} s with the count of what is left")
     # the kernel's other caches: a leak of one object a cycle is far more
-    leftovers.wait_for_none(roughly, 300, 2048, 30, live.held)
+    leftovers.wait_for_none(roughly, 300, 2048, 30)
     for place in places:
         assert place.netlink.state() == []
         place.close()
@@ -107,9 +107,7 @@ def test_namespaces_full(gutless: None, short: bool) -> None:
         net.close()
 
     one()
-    live.objects()
-    time.sleep(1)
-    before = live.objects()
+    before = live.settled()
     for _ in range(2 if short else 10):
         one()
     live.wait_for(before, 60)

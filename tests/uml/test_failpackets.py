@@ -44,7 +44,7 @@ def test_traffic(net: Net, gutless: None) -> None:
         return all(ping(stage.c, target, seconds=1) for target in TARGETS)
 
     wait_until(all_answer, 30, "all tunnels at work")
-    before = live.objects()
+    before = live.settled()
     with senders(stage) as sent:
         for percent, seconds in SECONDS.items():
             arrived = stage.received()

@@ -106,6 +106,8 @@ def host(module_net: Net, gutless: None) -> Host:
     netlink.do("PORT_ADD", OPEN)
     netlink.do("PROFILE_ADD", ONE, SHORTEST)
     netlink.close()
+    # what earlier tests have left behind is still on its way out
+    live.settled()
     return made
 
 
@@ -236,7 +238,7 @@ def test_namespace_creation(net: Net, gutless: None) -> None:
 
     thread(lambda: counted.append(faults.count(unshare)))
     assert counted
-    before = live.objects()
+    before = live.settled()
     for number in range(max(1, counted[0] - 60), counted[0] + 1):
         thread(lambda number=number: made.append(faults.nth(number, unshare)))  # type: ignore[misc]
     refused = [result for result, _ in made if isinstance(result, OSError)]
@@ -270,7 +272,7 @@ def test_module_load(unloaded: None, short: bool) -> None:
         if _libc.syscall(FINIT_MODULE, descriptor, b"", 0):
             raise OSError(ctypes.get_errno(), "finit_module")
 
-    areas = live.objects()["percpu areas"]
+    areas = live.settled()["percpu areas"]
     refused = 0
     # also those of other tests, which are still being cleared up
     namespaces = leftovers.held().objects["net_namespace"]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the kernel ring on some kernel, shared among several guests that run at once."""
+"""Tests of the kernel ring on some kernel, shared among several guests that run at once: guests.py [OPTIONS] FILE..."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -88,15 +89,15 @@ def judge(status: int, report: Path) -> Outcome:
 def run(
     tests: list[str],
     *,
-    kernel: Path,
-    module: Path,
+    kernel: Path | None = None,
+    module: Path | None = None,
     guests: int = 2,
     timeout: float = 2700,
     arguments: str = "",
     name: str = "kernel-ring",
 ) -> Outcome:
     """Run tests (files, or `FILE::TEST`) and tell how they went. What the first guest prints is seen as it comes, the others'
-    when they are done. `arguments` go to pytest; `timeout` is in seconds, of each guest; under `name` is noted what the test
+    when they are done. Without a kernel it is the distribution's, without a module the one in kmod/. `arguments` go to pytest; `timeout` is in seconds, of each guest; under `name` is noted what the test
     files took, for the next time.
     """
     seconds = CACHE / f"{name}-seconds.json"
@@ -107,7 +108,9 @@ def run(
             for number, share in enumerate(shares(tests, guests, seconds)):
                 results = Path(scratch, str(number))
                 results.mkdir()
-                command = [str(VM / "boot"), "--kernel", str(kernel), "--module", str(module)]
+                command = [str(VM / "boot")]
+                command += ["--kernel", str(kernel)] if kernel else []
+                command += ["--module", str(module)] if module else []
                 command += ["--timeout", str(timeout), "--results", str(results), "--", f"{PYTEST} {arguments} {' '.join(share)}"]
                 output = None if number == 0 else (results / "output").open("wb")
                 running.append((subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output), results))
@@ -132,3 +135,24 @@ def run(
             sum(one.silent for one in outcomes),
             sum(one.skipped for one in outcomes),
         )
+
+
+def main() -> int:
+    # told to end, as by Ctrl-C: the guests end with us
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    parser = argparse.ArgumentParser(prog="tests/vm/guests.py", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--kernel", type=Path, help="folder of another kernel (default: the distribution's)")
+    parser.add_argument("--guests", type=int, default=2, help="default %(default)s")
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    args = parser.parse_args()
+    try:
+        outcome = run(args.files, kernel=args.kernel, guests=args.guests)
+    except KeyboardInterrupt:
+        return 130
+    print(f"=== {outcome} in {args.guests} guests ===")
+    return 0 if outcome.good else 1
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    sys.exit(main())

@@ -234,6 +234,8 @@ LAYERS: dict[str, Callable[[bytes], bytes]] = {
     "gutless-options": lambda packet: b"\x9f\x04\0\0\x1e\x7a" + bytes(122) + packet,
     "gre": lambda packet: b"\x80\x2f\0\0" + b"\0\0\x08\0" + packet,
     "gre-key-seq-sum": lambda packet: b"\0\x2f\0\0" + b"\xb0\0\x08\0" + bytes(12) + packet,
+    "gre-key": lambda packet: b"\0\x2f\0\0" + b"\x20\0\x08\0" + bytes(4) + packet,
+    "gre-key-ethernet": lambda packet: b"\0\x2f\0\0" + b"\x20\0\x65\x58" + bytes(16) + b"\x08\0" + packet,
     "ethernet": lambda packet: b"\0\x8f\0\0" + bytes(12) + b"\x08\0" + packet,
     "vlan": lambda packet: b"\0\x8f\0\0" + bytes(12) + b"\x81\0\0\x07\x08\0" + packet,
     "qinq": lambda packet: b"\0\x8f\0\0" + bytes(12) + b"\x88\xa8\0\x07\x81\0\0\x07\x08\0" + packet,
@@ -260,6 +262,17 @@ def test_four_encapsulations_pass_and_five_do_not(bench: Bench, family: int, lay
         bench.send(port, nested(depth, layer))
         assert bench.change(port, before, 1) == {wanted: 1}, f"{depth} encapsulations"
     bench.deliver(port)
+    bench.shut(port)
+
+
+def test_gre_with_more_than_a_key(bench: Bench) -> None:
+    """A sequence number that reads like the header of a packet of TCP, where a key alone would end, hides nothing."""
+    port = bench.open(4)
+    whole = bytearray(udp4(nested(4, "gue")))
+    whole[5] = 6
+    before = bench.counters(port)
+    bench.send(port, b"\0\x2f\0\0" + b"\xb0\0\x08\0" + bytes(8) + b"\x45\0\0\0" + bytes(whole))
+    assert bench.change(port, before, 1) == {"nesting": 1}
     bench.shut(port)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -111,7 +112,7 @@ def run(
                 command = [str(VM / "boot")]
                 command += ["--kernel", str(kernel)] if kernel else []
                 command += ["--module", str(module)] if module else []
-                command += ["--timeout", str(timeout), "--results", str(results), "--", f"{PYTEST} {arguments} {' '.join(share)}"]
+                command += ["--timeout", str(timeout), "--results", str(results), "--", f"{PYTEST} {arguments} {shlex.join(share)}"]
                 output = None if number == 0 else (results / "output").open("wb")
                 running.append((subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output), results))
             for guest, results in running:

@@ -12,14 +12,14 @@
  * gl_csum_inner - the sum of a packet whose own checksums are in place
  * @skb: the packet, at its first header; need not be linear
  * @proto: that header's IP protocol number
- * @sum: the answer
  *
  * What a damaged packet yields does not fit it, so that its receiver drops it.
  *
- * Return: whether the headers tell it.
+ * Return: the sum, or GL_CSUM_UNKNOWN where the headers do not tell it.
  */
-bool gl_csum_inner(const struct sk_buff *skb, u8 proto, __wsum *sum)
+s64 gl_csum_inner(const struct sk_buff *skb, u8 proto)
 {
+	__wsum sum;
 	u8 buf[GL_CSUM_HEADERS];
 	struct gl_csum c;
 
@@ -29,14 +29,14 @@ bool gl_csum_inner(const struct sk_buff *skb, u8 proto, __wsum *sum)
 		if (skb_headlen(skb) >= len ||
 		    skb_copy_bits(skb, 0, buf, len) ||
 		    !gl_csum_packet(buf, len, skb->len, proto, &c))
-			return false;
+			return GL_CSUM_UNKNOWN;
 	}
-	*sum = (__force __wsum)c.sum;
+	sum = (__force __wsum)c.sum;
 	/* padding, or what somebody put behind UDP's length */
 	if (unlikely(c.len < skb->len))
-		*sum = csum_block_add(*sum,
-				      skb_checksum(skb, c.len,
-						   skb->len - c.len, 0),
-				      c.len);
-	return true;
+		sum = csum_block_add(sum,
+				     skb_checksum(skb, c.len,
+						  skb->len - c.len, 0),
+				     c.len);
+	return (__force u32)sum;
 }

@@ -114,7 +114,7 @@ unsigned int gl_nesting(const struct sk_buff *skb, unsigned int off, u8 proto);
  * Does what UDP carries end the count of tunnels? @p: its first octets, six of them
  * @len: all of it
  */
-static inline bool gl_shallow_udp(const u8 *p, unsigned int len)
+static __always_inline bool gl_shallow_udp(const u8 *p, unsigned int len)
 {
 	switch (gl_wire_format(p[0])) {
 	case GUTLESS_ACCEPT_BARE:
@@ -169,8 +169,8 @@ static inline unsigned int gl_shallow_gre(const u8 *p, unsigned int len,
  * Most packets have one tunnel in them at most, which is never one too many. A few
  * octets of their linear part tell; false says nothing.
  */
-static inline bool gl_shallow(const struct sk_buff *skb, unsigned int off,
-			      u8 proto)
+static __always_inline bool gl_shallow(const struct sk_buff *skb,
+				       unsigned int off, u8 proto)
 {
 	unsigned int len = skb_headlen(skb) - off, hlen;
 	const u8 *p = skb->data + off;
@@ -193,7 +193,7 @@ static inline bool gl_shallow(const struct sk_buff *skb, unsigned int off,
 		break;
 	case IPPROTO_IPV6:
 		hlen = sizeof(struct ipv6hdr) + sizeof(struct udphdr);
-		if (len < hlen + 6)
+		if (len < hlen + 6 || p[0] >> 4 != 6)
 			return false;
 		proto = p[offsetof(struct ipv6hdr, nexthdr)];
 		break;
@@ -216,7 +216,8 @@ bool gl_is_transport_csum(const struct sk_buff *skb, u8 proto,
 			  unsigned int start, unsigned int offset);
 
 /* csum.c */
-bool gl_csum_inner(const struct sk_buff *skb, u8 proto, __wsum *sum);
+#define GL_CSUM_UNKNOWN		(-1LL)
+s64 gl_csum_inner(const struct sk_buff *skb, u8 proto);
 
 /* profile.c */
 

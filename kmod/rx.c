@@ -264,7 +264,6 @@ static __always_inline bool gl_rcv_plain(const struct sk_buff *skb,
 			return false;
 		*proto = p[1];
 		*hlen += GL_BASE_LEN;
-		p += GL_BASE_LEN;
 	} else {
 		if (!(rules->accept & GUTLESS_ACCEPT_BARE) ||
 		    gl_wire_format(p[0]) != GUTLESS_ACCEPT_BARE)
@@ -273,8 +272,7 @@ static __always_inline bool gl_rcv_plain(const struct sk_buff *skb,
 	}
 
 	return test_bit(*proto, rules->inner) &&
-	       gl_shallow(skb, *hlen, *proto) &&
-	       gl_wire_inner_fits(*proto, *p);
+	       gl_shallow(skb, *hlen, *proto);
 }
 
 /**

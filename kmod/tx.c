@@ -142,11 +142,14 @@ int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
 		const struct ip_tunnel_encap *e, u8 proto, unsigned int outer)
 {
 	unsigned int inner = skb->len, room;
+	s64 sum = GL_CSUM_UNKNOWN;
 	int base, gso_type;
 
 	tx->remote = gl_tx_remote(tx, skb);
-	tx->summed = tx->csum && skb->ip_summed != CHECKSUM_PARTIAL &&
-		     !skb_is_gso(skb) && gl_csum_inner(skb, proto, &tx->sum);
+	if (tx->csum && skb->ip_summed != CHECKSUM_PARTIAL && !skb_is_gso(skb))
+		sum = gl_csum_inner(skb, proto);
+	tx->summed = sum >= 0;
+	tx->sum = (__force __wsum)(u32)sum;
 	base = gl_tx_base(tx->profile->format, tx->header,
 			  gl_is_ip(proto) && !tx->remote);
 	if (unlikely(base < 0 || (!tx->header && tx->profile->words)))

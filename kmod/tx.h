@@ -141,8 +141,13 @@ gl_tx_plain(struct sk_buff *skb, const struct ip_tunnel_encap *e,
 		return NULL;
 	left->csum = number ? profile->csum != GUTLESS_CSUM_ZERO :
 			      e->flags & csum_flag;
-	if (left->csum && !partial && !gl_csum_inner(skb, proto, &left->sum))
-		return NULL;
+	if (left->csum && !partial) {
+		s64 sum = gl_csum_inner(skb, proto);
+
+		if (sum < 0)
+			return NULL;
+		left->sum = (__force __wsum)(u32)sum;
+	}
 
 	if (!partial) {
 		skb->ip_summed = CHECKSUM_NONE;
@@ -152,7 +157,7 @@ gl_tx_plain(struct sk_buff *skb, const struct ip_tunnel_encap *e,
 		skb->encapsulation = 1;
 	}
 	sport = gl_source_port(e, profile, skb);
-	uh = skb_push(skb, base + sizeof(*uh));
+	uh = __skb_push(skb, base + sizeof(*uh));
 	if (base)
 		gl_wire_build((u8 *)(uh + 1), gl_tx_bits(profile->format),
 			      proto);

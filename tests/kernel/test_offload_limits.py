@@ -229,8 +229,8 @@ def test_ip6_tunnels_are_told_of_no_error(ends: tuple[End, End], kind: str) -> N
     The packet has no room in front, so that the link copies it first.
     """
     a, b = ends
-    a.tunnel("t1", b.addresses[6], HEADER, PORT, number=200, kind=kind, inner=(4, 6))
     before = a.tx_drops(0).get("no-profile", 0)
+    a.tunnel("t1", b.addresses[6], HEADER, PORT, number=200, kind=kind, inner=(4, 6))
     with capture(a.host, "eth0") as wire:
         for size in (0, 100, 1100):
             for inner in (4, 6):

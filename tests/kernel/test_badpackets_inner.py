@@ -196,6 +196,15 @@ def test_whole_packets_of_ip_where_ip_may_not_follow(bench: Bench, family: int, 
         bench.shut(port)
 
 
+def test_announced_as_ipv6(bench: Bench) -> None:
+    """What is not of version 6 is not taken for it because TCP stands where IPv6 would have it."""
+    port = bench.open(4)
+    before = bench.counters(port)
+    bench.send(port, behind("gutless", 41, b"\x45" + bytes(5) + b"\x06" + bytes(93)))
+    assert bench.change(port, before, 1) == {"inner": 1}
+    bench.shut(port)
+
+
 # Nesting
 
 # Data whose first octet begins no format
@@ -266,12 +275,12 @@ def test_four_encapsulations_pass_and_five_do_not(bench: Bench, family: int, lay
 
 
 def test_gre_with_more_than_a_key(bench: Bench) -> None:
-    """A sequence number that reads like the header of a packet of TCP, where a key alone would end, hides nothing."""
+    """A key that reads like the header of a packet of TCP, where a key alone would end, hides nothing."""
     port = bench.open(4)
     whole = bytearray(udp4(nested(4, "gue")))
-    whole[5] = 6
+    whole[1] = 6
     before = bench.counters(port)
-    bench.send(port, b"\0\x2f\0\0" + b"\xb0\0\x08\0" + bytes(8) + b"\x45\0\0\0" + bytes(whole))
+    bench.send(port, b"\0\x2f\0\0" + b"\xb0\0\x08\0" + bytes(4) + b"\x45\0\0\0" + bytes(4) + bytes(whole))
     assert bench.change(port, before, 1) == {"nesting": 1}
     bench.shut(port)
 

@@ -178,8 +178,8 @@ def test_every_allocation(host: Host, name: str) -> None:
         after = watcher.state()
         undo(watcher, case)
         assert watcher.state() == before, "the test does not undo what it does"
+        held = live.settled()
         listener = Listener()
-        held = live.objects()
         refused = 0
         for number in range(1, MOST):
             # a fresh socket: one that has failed keeps the error for its next read
@@ -205,9 +205,9 @@ def test_every_allocation(host: Host, name: str) -> None:
                 listener.told()
             assert watcher.state() == before
             if not attempt.failed:
+                listener.socket.close()
                 live.wait_for(held)
                 watcher.close()
-                listener.socket.close()
                 return number - 1, refused
         raise AssertionError(f"more than {MOST} allocations")
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from rows import Results, Row
 
+KINDS = ("ipip", "sit", "gre", "ip6tnl")
+"""Of links that the bars are about; of the others the ratios are held."""
 RISE = 0.005
 """Of a ratio, above the one that was accepted: more is a failure."""
 
@@ -34,7 +36,7 @@ class Bar:
             kind, _, encapsulation = row.case.partition("+")
             if (
                 row.path in self.paths
-                and kind in ("ipip", "ip6tnl")
+                and kind in KINDS
                 and encapsulation == self.encapsulation
                 and row.octets in self.sizes
                 and row.csum in self.csum
@@ -43,16 +45,19 @@ class Bar:
                 yield row
 
 
-V6 = "it is met over IPv4; over IPv6 a little remains, which tests/bench/profile shows"
+PLACE = (
+    "it is met where both packets come to lie alike in memory; clearing a buffer (memset) takes 64 instructions more at "
+    "some addresses than at others, whose packet ever it is: tests/bench/profile shows them"
+)
 SUM = (
     "the whole sum over 1200 octets is 214 instructions of 7,915, and with no checksum at all in-tree fou itself is "
     "only 6 % lower; what it saves beyond them is the walk through octets that are in no cache, which instructions do not show"
 )
 
 BARS = (
-    Bar("FOU at most 0.5 % above in-tree fou", ("local",), "gutless fou", 1.005, accepted=1.0070, why=V6),
-    Bar("GUE at most 0.5 % above in-tree gue", ("local",), "gutless gue", 1.005, accepted=1.0130, why=V6),
-    Bar("the bare form at most 0.5 % above in-tree fou", ("local",), "gutless bare", 1.005, accepted=1.0080, why=V6),
+    Bar("FOU at most 0.5 % above in-tree fou", ("local",), "gutless fou", 1.005, accepted=1.0070, why=PLACE),
+    Bar("GUE at most 0.5 % above in-tree gue", ("local",), "gutless gue", 1.005, accepted=1.0075, why=PLACE),
+    Bar("the bare form at most 0.5 % above in-tree fou", ("local",), "gutless bare", 1.005, accepted=1.0080, why=PLACE),
     Bar(
         "forwarded with checksum, FOU a quarter below in-tree fou",
         ("forward",), "gutless fou", 0.75, (1200,), ("on",), accepted=0.975, why=SUM,

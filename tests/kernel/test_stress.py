@@ -336,7 +336,7 @@ def once(length: float, least: Mapping[str, int] = MappingProxyType({})) -> tupl
         restore(stage)
         for target in TARGETS:
             wait_until(lambda target=target: ping(stage.c, target, seconds=1) == 1, 10, f"an answer from {target}")  # type: ignore[misc]
-        wait_until(lambda: not [d for d in devices(stage.b) if re.fullmatch(r"n\d+", d)], 20, "the wires of namespaces gone")
+        wait_until(lambda: not [d for d in devices(stage.b) if re.fullmatch(r"n\d+", d)], 60, "the wires of namespaces gone")
         stage.close()
     finally:
         net.close()

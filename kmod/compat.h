@@ -24,6 +24,11 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #endif
 
+/* not in the first releases of 6.1, whose counters are plain numbers */
+#ifndef DEV_STATS_INC
+#define DEV_STATS_INC(dev, field) ((dev)->stats.field++)
+#endif
+
 /* the socket of a tunnel is handed over as struct sock from 7.x on */
 static inline void gl_setup_udp_tunnel(struct net *net, struct socket *sock,
 				       struct udp_tunnel_sock_cfg *cfg)

@@ -224,10 +224,7 @@ def test_four_nested_pass_and_a_fifth_does_not(ends: tuple[End, End], version: i
 
 @pytest.mark.parametrize("kind", ("ip6tnl", "ip6gre"))
 def test_ip6_tunnels_are_told_of_no_error(ends: tuple[End, End], kind: str) -> None:
-    """Many kernels free a packet twice when they are told (6.12: slub_debug sees it); it is dropped, and counted once.
-
-    The packet has no room in front, so that the link copies it first.
-    """
+    """Many kernels free a packet twice when they are told (6.12: slub_debug sees it); it is dropped, and counted once."""
     a, b = ends
     before = a.tx_drops(0).get("no-profile", 0)
     a.tunnel("t1", b.addresses[6], HEADER, PORT, number=200, kind=kind, inner=(4, 6))

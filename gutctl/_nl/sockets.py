@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests and answers over a netlink socket of pyroute2.
+"""Requests and answers over a netlink socket.
 
-Written for what pyroute2's synchronous sockets have in common from 0.7.2 on.
-They are used unbound (the kernel then picks the port number itself), in one
-thread, and the octets of every answer are looked at before pyroute2 parses
-them: for the refusals (see extack.py) and for dumps that were interrupted.
+pyroute2 makes the octets of requests and finds the messages in answers; the
+socket is one of Python's own. pyroute2's sockets run an asyncio loop for each
+answer, which was most of the time that a command took. The octets of every
+answer are looked at before pyroute2 parses them: for the refusals (see
+extack.py) and for dumps that were interrupted.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from pyroute2.netlink import NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, genlmsg, nla, nlmsg
-from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.nlsocket import Marshal, NetlinkSocket
+from pyroute2.netlink.nlsocket import Marshal
 
 from .errors import KernelRefusal
 from .extack import DUMP_INTERRUPTED, refusals
@@ -36,6 +36,15 @@ DUMP: Final[int] = NLM_F_REQUEST | NLM_F_DUMP
 _DUMP_TRIES: Final = 20
 _SOL_NETLINK: Final = 270
 _NETLINK_ADD_MEMBERSHIP: Final = 1
+_NETLINK_EXT_ACK: Final = 11
+_NETLINK_GET_STRICT_CHK: Final = 12
+_NLM_F_MULTI: Final = 2
+_LAST: Final = (2, 3)
+"""Types of the messages that end an answer: NLMSG_ERROR, which is the acknowledgement too, and NLMSG_DONE."""
+_BUFFER: Final = 1 << 20
+"""Octets that may wait on a socket, as far as the system allows: a burst of events, a port's 10,000 sources."""
+_ROOM: Final = 1 << 17
+"""Octets for one datagram of answers: those of the kernel have 32 KiB, or what one record needs (up to 64 KiB)."""
 
 _TYPES: Final = {
     "u8": "uint8",
@@ -131,13 +140,14 @@ class Door:
         self._table: AttrSet | None = None
         self._family_header = 4
         self._heard: list[tuple[int, KernelRefusal]] = []
-        self._socket = NetlinkSocket(family=protocol, ext_ack=True, strict_check=True)
+        self._sequence = 0
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+        for option in (_NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
+            self._socket.setsockopt(_SOL_NETLINK, option, 1)
+        for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            self._socket.setsockopt(socket.SOL_SOCKET, buffer, _BUFFER)
         self.marshal = _Listener()
         self.marshal.hear = self._hear
-        if hasattr(self._socket, "set_marshal"):
-            self._socket.set_marshal(self.marshal)
-        else:
-            self._socket.marshal = self.marshal
 
     def close(self) -> None:
         self._socket.close()
@@ -187,22 +197,39 @@ class Door:
 
     def _once(self, message: Message, number: int, flags: int) -> tuple[list[Message], bool]:
         self._heard.clear()
+        self._sequence += 1
+        header = message["header"]
+        header["type"], header["flags"], header["sequence_number"], header["pid"] = number, flags, self._sequence, 0
+        message.reset()
+        message.encode()
         answers: list[Message] = []
-        failed: NetlinkError | None = None
         try:
-            # extend keeps what came before an exception
-            answers.extend(self._socket.nlm_request(message, msg_type=number, msg_flags=flags))
-        except NetlinkError as error:
-            # 0.7.2 takes a sentence without an errno, a warning, for an error; and
-            # has a class of errors of its own, code -1, for interrupted dumps
-            failed = error if error.code > 0 else None
+            self._socket.sendto(message.data, (0, 0))
+            while self._more(answers, flags):
+                pass
         except OSError as error:
             raise KernelRefusal(error.errno or errno.EIO) from error
-        interrupted = any(refusal.code == DUMP_INTERRUPTED for _, refusal in self._heard)
-        for _, refusal in self._heard:
+        interrupted = False
+        for sequence, refusal in self._heard:
+            if sequence != self._sequence:
+                continue
             if refusal.code != DUMP_INTERRUPTED:
                 raise refusal
-        if failed is not None:
-            raise KernelRefusal(failed.code)
-        # type 2 is the acknowledgement, 3 the end of a dump
-        return [a for a in answers if a["header"]["type"] not in (2, 3)], interrupted
+            interrupted = True
+        return answers, interrupted
+
+    def _more(self, answers: list[Message], flags: int) -> bool:
+        """Add what one datagram answers to the request; True when that was not all."""
+        data, sender = self._socket.recvfrom(_ROOM)
+        if sender[0]:
+            return True  # not from the kernel: any process may send to a netlink socket
+        for answer in self.marshal.parse(data):
+            header = answer["header"]
+            if header["sequence_number"] != self._sequence:
+                continue  # to a request that failed on the way
+            if header["type"] in _LAST:
+                return False
+            answers.append(answer)
+            if not header["flags"] & _NLM_F_MULTI and not flags & NLM_F_ACK:
+                return False
+        return True

@@ -131,8 +131,8 @@ class Disturbed:
     """Changes made between the parts of the first dumps that a Kernel reads; it runs in the thread that reads."""
 
     def __init__(self, kernel: Kernel, family: str, dumps: int, change: Callable[[int], None]) -> None:
-        session = kernel._holder[0]
-        door: Door = session.gutless._door if family == "gutless" else session.route._door
+        # in the Kernel's own thread, which stands in the namespace
+        door: Door = kernel._run(lambda session: session.gutless._door if family == "gutless" else session.route._door)
         self.parts: list[int] = []
         self._dumps, self._change, self._door, self._once = dumps, change, door, door._once
         self._hear = door.marshal.hear

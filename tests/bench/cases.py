@@ -70,6 +70,10 @@ class Case:
         batch += [f"addr add {INNER[self.inner][side]}/{PREFIX[self.inner]} dev t{nodad}", "link set dev t up"]
         if self.layer2:
             batch += [f"neigh replace {INNER[self.inner][1 - side]} lladdr {MAC[1 - side]} nud permanent dev t"]
+        if self.kind == "bareudp":
+            # it has no other end of its own: the route says where to
+            encap = f"encap {'ip' if self.outer == 4 else 'ip6'} id 0 src {here} dst {there}{' csum' if self.csum == 'on' else ''}"
+            batch += [f"route add {INNER[self.inner][1 - side]} {encap} dev t"]
         return [*lines, ip(ns, batch)]
 
     def down(self, ns: str) -> list[str]:
@@ -101,6 +105,8 @@ class Case:
                 option = "udp6zerocsumtx udp6zerocsumrx" if self.csum == "off" else "noudp6zerocsumtx"
             ends = f"local {here} remote {there} dstport 4789" if self.kind == "vxlan" else f"remote {there}"
             return [], [f"link add name t type {self.kind} id 7 {ends} {option}"]
+        if self.kind == "bareudp":
+            return [], [f"link add name t type bareudp dstport 6635 ethertype ipv{self.inner}"]
         if self.kind == "wireguard":
             made = ip(ns, ["link add name t type wireguard"])
             return [made, f"bench wireguard {ns} t {side} 51820 {there} 51820"], []
@@ -187,7 +193,7 @@ def _gre(kind: str, label: str, outer: int) -> list[Case]:
 
 def _others(outer: int) -> list[Case]:
     found = []
-    for kind in ("vxlan", "geneve"):
+    for kind in ("vxlan", "geneve", "bareudp"):
         found += [Case(kind, "kernel", outer, csum, "", kind) for csum in ("on", "off")]
     return [*found, Case("wireguard", "kernel", outer, "on", "", "wireguard")]
 

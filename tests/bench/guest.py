@@ -30,18 +30,21 @@ class Parts:
     base: Path
     program: Path
     module: Path
+    bareudp: Path | None = None
+    """Where there is something to measure with it."""
 
 
-def prepare(patches: list[Path]) -> Parts:
+def prepare(patches: list[Path], *, bareudp: bool = False) -> Parts:
     """Build what is missing, the module with ``patches``. Raises BenchError when that fails."""
-    command = [str(BENCH / "setup"), *(str(patch.resolve()) for patch in patches)]
+    command = [str(BENCH / "setup"), *(["--bareudp"] if bareudp else []), *(str(patch.resolve()) for patch in patches)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise BenchError("what the guest needs could not be prepared (see above)")
     found = dict(line.split("=", 1) for line in done.stdout.splitlines())
     return Parts(
-        Path(found["kernel"]), found["release"], Path(found["base"]), Path(found["program"]), Path(found["module"])
-    )
+        Path(found["kernel"]), found["release"], Path(found["base"]), Path(found["program"]), Path(found["module"]),
+        Path(found["bareudp"]) if bareudp else None,
+    )  # fmt: skip
 
 
 def emulator() -> str:
@@ -56,6 +59,8 @@ def _archive(target: Path, parts: Parts, script: str, more: dict[str, Path]) -> 
         root = Path(folder)
         (root / "script").write_text(script)
         here = {"bin/bench": parts.program / "bench", "gutless.ko": parts.module / "gutless.ko", **more}
+        if parts.bareudp:
+            here["bareudp.ko"] = parts.bareudp / "bareudp.ko"
         for name, source in here.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, root / name)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+from gutctl._wire.optiontype import OptionType
 from gutctl.backend import backend
 from gutctl.errors import GutctlError
 from gutctl.model import ALL_INNER, Info, Port, Profile, Stats
@@ -21,6 +22,7 @@ from gutctl.world import Seen, State, World
 __all__ = [
     "SCHEMA",
     "info_record",
+    "option_type_record",
     "port_record",
     "profile_record",
     "seen_record",
@@ -65,6 +67,30 @@ def port_record(port: Port, device: str | None = None) -> Record:
         "origin": port.origin.value if does.counters else None,
         "stats": stats_record(port.stats) if does.counters else None,
     }
+
+
+def option_type_record(known: OptionType) -> Record:
+    """A type of option; ``octets`` None: of any size, ``open``: that many or more, ``added_by`` None: built in."""
+    layout = known.layout
+    return {
+        "number": known.number,
+        "name": known.name,
+        "about": known.about,
+        "unknown": known.action.name.lower(),
+        "mutable": known.mutable,
+        "singleton": known.singleton,
+        "octets": layout.octets if layout else None,
+        "open": layout.open if layout else True,
+        "fields": [_option_field(known, name, kind.word()) for name, kind in (layout.fields.items() if layout else ())],
+        "added_by": None if known.origin.startswith("gutctl.") else known.origin,
+    }
+
+
+def _option_field(known: OptionType, name: str, size: str) -> Record:
+    assert known.value
+    filled, default = name in known.filled, known.value.left_out().get(name)
+    plain = default.hex() if isinstance(default, bytes) else default
+    return {"name": name, "size": size, "filled": filled, "default": None if filled else plain}
 
 
 def profile_record(profile: Profile) -> Record:

@@ -178,7 +178,7 @@ def _option(option: Option) -> Field:
     if value is None:
         text = option.data.hex() or "no data"
         return Field("options", [found], text, own_line=True)
-    plain = {name: item if isinstance(item, int | bool | str) else _plain(item) for name, item in asdict(value).items()}
+    plain = {name: item if isinstance(item, int | bool | str) else _plain(item) for name, item in value.values().items()}
     plain = {name: str(item) if not isinstance(item, int | str) else item for name, item in plain.items()}
     found["value"] = plain
     text = str(plain["id"]) if set(plain) == {"id"} else _words(plain)

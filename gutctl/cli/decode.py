@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import click
 
+from gutctl import ext_api
 from gutctl._wire.hextext import read_hex
 from gutctl.cli.context import Session, common, pass_session
 from gutctl.dissect import (
@@ -245,6 +246,7 @@ def decode(
     """
     if (file is None) == (not hexes):
         raise UsageError("give a FILE, - for standard input, or --hex OCTETS")
+    ext_api.load()  # options of other packages have names, too
     ports = Ports(
         frozenset(tunnel_ports or (6080,)) - set(fou_ports),
         MappingProxyType(fou_ports),

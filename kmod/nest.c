@@ -64,18 +64,17 @@ static bool gl_nest_udp(const struct sk_buff *skb, unsigned int *off, u8 *proto)
 
 /*
  * IP drops a packet that claims to be longer than it is, so whatever is in it
- * is never taken out. A length of 0 stands for one that does not fit.
+ * is never taken out. A length of 0 stands for one that does not fit. Behind an
+ * Ethernet header IP need not be aligned: it is copied before it is read.
  */
 static bool gl_nest_ip4(const struct sk_buff *skb, unsigned int off,
-			struct iphdr *buf)
+			struct iphdr *iph)
 {
-	const struct iphdr *iph = skb_header_pointer(skb, off, sizeof(*buf), buf);
 	unsigned int len;
 
-	if (!iph || iph->version != 4 || iph->ihl < 5)
+	if (skb_copy_bits(skb, off, iph, sizeof(*iph)) || iph->version != 4 ||
+	    iph->ihl < 5)
 		return false;
-	if (iph != buf)
-		*buf = *iph;
 	len = ntohs(iph->tot_len);
 	if (!len)
 		return skb->len - off > U16_MAX;
@@ -83,17 +82,13 @@ static bool gl_nest_ip4(const struct sk_buff *skb, unsigned int off,
 }
 
 static bool gl_nest_ip6(const struct sk_buff *skb, unsigned int off,
-			struct ipv6hdr *buf)
+			struct ipv6hdr *ip6h)
 {
-	const struct ipv6hdr *ip6h = skb_header_pointer(skb, off, sizeof(*buf),
-							buf);
 	unsigned int room;
 
-	if (!ip6h || ip6h->version != 6)
+	if (skb_copy_bits(skb, off, ip6h, sizeof(*ip6h)) || ip6h->version != 6)
 		return false;
-	if (ip6h != buf)
-		*buf = *ip6h;
-	room = skb->len - off - sizeof(*buf);
+	room = skb->len - off - sizeof(*ip6h);
 	return ip6h->payload_len ? ntohs(ip6h->payload_len) <= room :
 				   room > U16_MAX;
 }

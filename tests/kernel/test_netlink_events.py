@@ -218,8 +218,8 @@ def test_every_call_inside_a_running_loop(host: Host, net: Net) -> None:
         pulse.cancel()
 
     asyncio.run(main())
-    # the loop went on while the kernel was asked
-    assert beats > 50
+    # the loop went on while the kernel was asked, some thirty times; had the calls blocked it, it had beaten once
+    assert beats > 10
 
 
 def test_the_synchronous_side_works_in_a_loop_too(host: Host) -> None:

@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+# SPDX-License-Identifier: Apache-2.0
 """GUT-less and GUE for scapy (``pip install gutctl[scapy]``): make packets by hand, take captures apart.
 
 >>> from scapy.all import IP, UDP, ICMP
@@ -10,7 +10,7 @@ Hlen is computed, and so is Next header; a header whose options do not fill its 
 it is given, right or wrong: that is what scapy is for. Check is computed where it is given as ``"neutral"``. What a packet means is for
 ``gutctl.encap`` to say; here it is only taken apart.
 
-scapy is under the GPL, version 2, and so is a program that loads this module.
+scapy is under the GPL, version 2. Nothing else of gutctl loads it or this module.
 """
 
 from __future__ import annotations

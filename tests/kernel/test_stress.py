@@ -13,6 +13,7 @@ use, and the module is taken out and put in. 10 seconds, or longer where that is
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import random
 import re
@@ -336,6 +337,8 @@ def once(length: float, least: Mapping[str, int] = MappingProxyType({})) -> tupl
         restore(stage)
         for target in TARGETS:
             wait_until(lambda target=target: ping(stage.c, target, seconds=1) == 1, 10, f"an answer from {target}")  # type: ignore[misc]
+        # a refused change may have left a socket in a circle of references, and with it a namespace
+        gc.collect()
         wait_until(lambda: not [d for d in devices(stage.b) if re.fullmatch(r"n\d+", d)], 60, "the wires of namespaces gone")
         stage.close()
     finally:

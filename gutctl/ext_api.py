@@ -175,7 +175,7 @@ def format_option(option: Option) -> str:
     except EncapError:
         return raw
     absent = known.value.left_out()
-    first, *_ = known.layout.fields
+    first = next(iter(known.layout.fields), None)
     parts = [
         _written(item) if name == first else f"{name}={_written(item)}"
         for name, item in value.values().items()

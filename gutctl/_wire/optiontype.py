@@ -211,6 +211,8 @@ class OptionValue:
         if mutable is not None and mutable is not says.mutable:
             raise EncapError(f"option {name}: 0x{number:02x} says mutable={says.mutable}", hint="bit 0x20 of the number")
         names = [one.name for one in fields(cls)]  # type: ignore[arg-type]
+        if clash := sorted(set(names) & {one for one in vars(OptionValue) if not one.startswith("_")}):
+            raise EncapError(f"option {name}: a field cannot be called {clash[0]}", hint="the class has a method of that name")
         if lost := sorted(set(fill) - set(names)):
             raise EncapError(f"option {name}: fill names no field: {', '.join(lost)}")
         layout = None

@@ -125,6 +125,7 @@ KEYS = ("name", "number", "singleton", "fill", "unknown", "mutable")
         ({"unknown": Action.DROP, "id": U8}, "0x1e says SKIP, not DROP"),
         ({"mutable": True, "id": U8}, "says mutable=False"),
         ({"fill": ("time",), "id": U8}, "fill names no field: time"),
+        ({"values": U8}, "a field cannot be called values"),
         ({"id": int}, "id has no size"),
         ({"id": Annotated[int, Bits(7)]}, "the fields have 7 bits"),
         ({"id": Annotated[int, Bits(0)]}, "at least one bit|Bits"),
@@ -137,6 +138,12 @@ def test_a_declaration_that_cannot_be(given: dict[str, Any], said: str) -> None:
     with pytest.raises(EncapError, match=said):
         declare(**given)
     assert list(ext_api.types()) == before
+
+
+def test_an_option_without_fields() -> None:
+    kind = declare()
+    assert kind().option() == Option(0x1E) == parse_option("made")
+    assert format_option(kind().option()) == "made"
 
 
 def test_a_module_that_is_loaded_again_declares_the_same() -> None:

@@ -8,13 +8,11 @@ planning can be tried against another implementation and help texts stay fast.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, Unpack
 
 from gutctl.model import (
     Accept,
     Address,
-    Csum,
-    Format,
     Info,
     Link,
     Module,
@@ -23,6 +21,7 @@ from gutctl.model import (
     Port,
     PortKey,
     Profile,
+    ProfileChange,
 )
 
 __all__ = ["Door", "Netns"]
@@ -71,15 +70,7 @@ class Door(Protocol):
 
     def profile_add(self, profile: Profile) -> Profile: ...
 
-    def profile_set(
-        self,
-        number: int,
-        *,
-        format: Format | None = None,
-        csum: Csum | None = None,
-        source_ports: tuple[int, int] | None = None,
-        origin: Origin | None = None,
-    ) -> None: ...
+    def profile_set(self, number: int, **change: Unpack[ProfileChange]) -> None: ...
 
     def profile_del(self, number: int) -> None: ...
 
@@ -100,6 +91,7 @@ class Door(Protocol):
         mtu: int | None = None,
         up: bool | None = None,
         alias: str | None = None,
+        gso_segments: int | None = None,
         netns: Netns = None,
     ) -> None: ...
 

@@ -6,14 +6,18 @@ One record stands behind text, JSON and comparison. All are immutable.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from types import MappingProxyType
+from typing import TypedDict
+
+from gutctl._wire.optiontype import Option
 
 __all__ = [
     "ALL_INNER",
+    "ANY_SEGMENTS",
     "DEFAULT_INNER",
     "DEFAULT_PORT",
     "DEFAULT_SOURCE_PORTS",
@@ -29,7 +33,11 @@ __all__ = [
     "Port",
     "PortKey",
     "Profile",
+    "ProfileChange",
+    "Rule",
     "Stats",
+    "differ",
+    "option_words",
 ]
 
 Address = IPv4Address | IPv6Address
@@ -40,6 +48,9 @@ DEFAULT_PORT = 6080
 
 DEFAULT_SOURCE_PORTS = (49152, 65535)
 """Range, both ends included, that a flow's hash is spread over."""
+
+ANY_SEGMENTS = 65535
+"""What links allow unless told otherwise (GSO_MAX_SEGS)."""
 
 DEFAULT_INNER = frozenset({4, 41, 47, 143})
 """Inner protocols accepted unless told otherwise: IPv4, IPv6, GRE, Ethernet."""
@@ -166,18 +177,67 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """Packets with this firewall mark take another profile. The first rule that fits counts."""
+
+    mark: int
+    profile: int
+    """Its number."""
+    mask: int = 0xFFFFFFFF
+    """The bits of the mark that count."""
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What a sender adds. Links name it by number."""
 
     number: int
-    """1-8191: 5 bits of option words (those of its checksum), 8 bits of index; 0 in a request: any
-    free one that fits."""
+    """1-8191: 5 bits of room for options, 8 bits of index; 0 in a request: any free one that fits."""
     format: Format
     csum: Csum = Csum.FULL
     source_ports: tuple[int, int] = DEFAULT_SOURCE_PORTS
     """Both ends included; equal ends: a fixed port."""
     origin: Origin = Origin.ADMIN
     stats: Stats = field(default_factory=Stats, compare=False)
+    options: tuple[Option, ...] = ()
+    """Of each packet, in their order, padding apart."""
+    rules: tuple[Rule, ...] = ()
+    room: int = 0
+    """Words of 4 octets that links keep for options; in a request: at least."""
+
+    @property
+    def words(self) -> int:
+        """Words of 4 octets that its longest header has in options."""
+        return self.csum.words + option_words(self.options)
+
+    @property
+    def by_packet(self) -> bool:
+        """Whether each packet's header is another one, so that large packets have to be segmented before."""
+        return differ(self.options)
+
+
+class ProfileChange(TypedDict, total=False):
+    """What of a profile shall be another, by the names of :class:`Profile`."""
+
+    format: Format
+    csum: Csum
+    source_ports: tuple[int, int]
+    origin: Origin
+    options: tuple[Option, ...]
+    rules: tuple[Rule, ...]
+
+
+def option_words(options: Iterable[Option]) -> int:
+    """Words of 4 octets that they take, padding included."""
+    return (sum(option.octets for option in options) + 3) // 4
+
+
+def differ(options: Iterable[Option]) -> bool:
+    """Whether one of them is filled anew for each packet: timing, auth."""
+    return any(option.type in _BY_PACKET for option in options)
+
+
+_BY_PACKET = frozenset({0x1C, 0x5B})
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +294,8 @@ class Link:
     device: int = 0
     """ifindex of the lower device the link is bound to, 0: none."""
     mtu: int | None = None
+    gso_segments: int = ANY_SEGMENTS
+    """Segments of the largest packet that the link takes unsegmented; 1: every packet is one when it enters."""
     up: bool = False
     alias: str = ""
     addresses: tuple[str, ...] = ()

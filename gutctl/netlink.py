@@ -21,7 +21,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from gutctl._nl import netns as _netns
 from gutctl._nl import proc as _proc
@@ -31,8 +31,6 @@ from gutctl._nl.worker import Worker, in_thread
 from gutctl.model import (
     Accept,
     Address,
-    Csum,
-    Format,
     Info,
     Link,
     Module,
@@ -41,6 +39,7 @@ from gutctl.model import (
     Port,
     PortKey,
     Profile,
+    ProfileChange,
 )
 
 if TYPE_CHECKING:
@@ -214,18 +213,9 @@ class Kernel:
         """
         return self._run(lambda s: s.ports_of(self.module).profile_add(profile))
 
-    def profile_set(
-        self,
-        number: int,
-        *,
-        format: Format | None = None,
-        csum: Csum | None = None,
-        source_ports: tuple[int, int] | None = None,
-        origin: Origin | None = None,
-    ) -> None:
+    def profile_set(self, number: int, **change: Unpack[ProfileChange]) -> None:
         """Change a profile while it runs; what is not given stays. NotFoundError when there is none."""
-        change = {"format": format, "csum": csum, "source_ports": source_ports, "origin": origin}
-        self._run(lambda s: s.ports_of(self.module).profile_set(number, change))
+        self._run(lambda s: s.ports_of(self.module).profile_set(number, dict(change)))
 
     def profile_del(self, number: int) -> None:
         """Delete a profile; links that name it drop what they would send. NotFoundError when there is none."""
@@ -265,10 +255,11 @@ class Kernel:
         mtu: int | None = None,
         up: bool | None = None,
         alias: str | None = None,
+        gso_segments: int | None = None,
         netns: str | int | None = None,
     ) -> None:
         """Change MTU (octets), state, alias; move it to another namespace (as in the constructor)."""
-        self._run(lambda s: s.route.link_set(name, mtu, up, alias, netns))
+        self._run(lambda s: s.route.link_set(name, mtu, up, alias, gso_segments, netns))
 
     def link_change(self, link: Link) -> None:
         """Change a tunnel to what the record says in full, with its alias, and its MTU unless None.

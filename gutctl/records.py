@@ -13,7 +13,8 @@ from typing import Any
 from gutctl._wire.optiontype import OptionType
 from gutctl.backend import backend
 from gutctl.errors import GutctlError
-from gutctl.model import ALL_INNER, Info, Port, Profile, Stats
+from gutctl.ext_api import format_option
+from gutctl.model import ALL_INNER, Info, Port, Profile, Rule, Stats
 from gutctl.planners.sharing import find_port
 from gutctl.planners.words import ordered
 from gutctl.tunnel import Tunnel, kind_of
@@ -25,6 +26,7 @@ __all__ = [
     "option_type_record",
     "port_record",
     "profile_record",
+    "rule_record",
     "seen_record",
     "stats_record",
     "tunnel_record",
@@ -100,9 +102,17 @@ def profile_record(profile: Profile) -> Record:
         "format": profile.format.value,
         "csum": profile.csum.value,
         "source_ports": list(profile.source_ports),
+        "options": [format_option(option) for option in profile.options],
+        "room": 4 * max(profile.room, profile.words),
+        "rules": [rule_record(rule) for rule in profile.rules],
         "origin": profile.origin.value,
         "stats": stats_record(profile.stats),
     }
+
+
+def rule_record(rule: Rule) -> Record:
+    """Which packets take another profile."""
+    return {"mark": rule.mark, "mask": rule.mask, "profile": rule.profile}
 
 
 def info_record(info: Info) -> Record:
@@ -139,6 +149,9 @@ def tunnel_record(tunnel: Tunnel, source: str | None = None) -> Record:
         # by flow, the in-tree module takes them from net.ipv4.ip_local_port_range
         "source_ports": None if tunnel.by_flow and not tunnel.backend.profiles else list(tunnel.source_ports),
         "csum": tunnel.csum.value,
+        "options": [format_option(option) for option in tunnel.options],
+        "rules": [rule_record(rule) for rule in tunnel.rules],
+        "segmented": tunnel.segmented,
         "mtu": tunnel.mtu,
         "mtu_fixed": tunnel.mtu_fixed,
         "ttl": tunnel.ttl or "inherit",

@@ -25,11 +25,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
+from gutctl._wire.optiontype import Option
 from gutctl.alias import Alias
 from gutctl.backend import BACKENDS, Backend, backend, module_of
 from gutctl.errors import UsageError
 from gutctl.kinds import KINDS, check_kind, usual_kind
 from gutctl.model import (
+    ANY_SEGMENTS,
     DEFAULT_PORT,
     DEFAULT_SOURCE_PORTS,
     Accept,
@@ -42,6 +44,8 @@ from gutctl.model import (
     Network,
     Port,
     Profile,
+    Rule,
+    option_words,
 )
 from gutctl.portlist import Ports
 
@@ -123,6 +127,15 @@ class Tunnel:
     """The kernel module that encapsulates and receives."""
     opened: bool = False
     """Its port goes with the last tunnel, which the module itself does not remember."""
+    options: tuple[Option, ...] = ()
+    """Of each packet, padding apart."""
+    rules: tuple[Rule, ...] = ()
+    """By which packets take another profile."""
+    room: int = 0
+    """Words of 4 octets that its link keeps for options, where they are more than it needs itself: for profiles
+    that rules name."""
+    segmented: bool = False
+    """Large packets are segmented before they enter its link, as each gets another header."""
     profile: int = 0
     profile_missing: bool = False
     """The link names a profile that is not there: it sends nothing."""
@@ -152,8 +165,13 @@ class Tunnel:
     def header(self) -> bool:
         """Whether there is a base header between UDP and what is inside."""
         if self.format is Format.GUTLESS:
-            return self.mode != "ip" or self.csum.remote
+            return self.mode != "ip" or self.csum.remote or bool(self.options or self.room)
         return self.format is Format.GUE
+
+    @property
+    def words(self) -> int:
+        """Words of 4 octets that its link keeps for options behind a base header."""
+        return max(self.csum.words + option_words(self.options), self.room) if self.header else 0
 
     @property
     def protocol(self) -> int:
@@ -209,24 +227,24 @@ class Tunnel:
         if self.mode != "ip":
             return frozenset({Accept.GUTLESS})
         # packets whose checksum is there already go without a header
-        return frozenset({Accept.BARE, Accept.GUTLESS} if self.csum.remote else {Accept.BARE})
+        if self.options:
+            return frozenset({Accept.GUTLESS})
+        return frozenset({Accept.BARE, Accept.GUTLESS} if self.header else {Accept.BARE})
 
     @property
     def overhead(self) -> int:
         """Octets that it adds to an inner IP packet."""
         from gutctl import encap
 
-        words = self.csum.words if self.header else 0
-        return encap.overhead(self.format, self.family, kind_of(self), words, key=self.key is not None)
+        return encap.overhead(self.format, self.family, kind_of(self), self.words, key=self.key is not None)
 
     def mtu_over(self, path_mtu: int) -> int:
         """The MTU it has over a path with this one, both in octets. An Ethernet header is not in it."""
         from gutctl import encap
 
-        words = self.csum.words if self.header else 0
         key = self.key is not None
         try:
-            left = encap.tunnel_mtu(path_mtu, self.format, self.family, kind_of(self), words, key=key)
+            left = encap.tunnel_mtu(path_mtu, self.format, self.family, kind_of(self), self.words, key=key)
         except encap.EncapError as error:
             raise UsageError(f"{self.name}: {error}") from None
         return min(left, self.mtu_bounds()[1])
@@ -238,8 +256,7 @@ class Tunnel:
         kind = kind_of(self)
         # sit, and ip6tnl for IPv6 alone, will not go below the least MTU of IPv6, the others not below IPv4's
         least = 1280 if kind == "sit" or (kind, self.protocol) == ("ip6tnl", 41) else 68
-        words = self.csum.words if self.header else 0
-        most = encap.max_inner(self.format, self.family, kind, words, key=self.key is not None)
+        most = encap.max_inner(self.format, self.family, kind, self.words, key=self.key is not None)
         if self.family == 6 and not (kind == "ip6tnl" and self.protocol in (0, 41)):
             # these count the outer header too, as if it were IPv4's
             most = 65535 - self.overhead
@@ -250,10 +267,16 @@ class Tunnel:
         if not self.backend.profiles:
             return None
         ranged = not self.by_flow and not self.fixed_source_port
-        if not ranged and not self.csum.remote and not (self.header and self.format is Format.GUTLESS):
+        if (
+            not ranged
+            and not self.csum.remote
+            and not self.rules
+            and not (self.header and self.format is Format.GUTLESS)
+        ):
             return None
         # a fixed port stands in the link
-        return Profile(0, self.format, self.csum, self.source_ports if ranged else DEFAULT_SOURCE_PORTS)
+        ports = self.source_ports if ranged else DEFAULT_SOURCE_PORTS
+        return Profile(0, self.format, self.csum, ports, options=self.options, rules=self.rules, room=self.words)
 
 
 def is_tunnel(link: Link, info: Info | None) -> bool:
@@ -291,6 +314,7 @@ def to_link(tunnel: Tunnel, info: Info | None = None) -> Link:
         ikey=tunnel.key,
         okey=tunnel.key,
         mtu=tunnel.mtu,
+        gso_segments=1 if tunnel.segmented else ANY_SEGMENTS,
         alias=tunnel.alias.encode(),
     )
 
@@ -311,12 +335,11 @@ def from_link(link: Link, info: Info | None, profiles: Mapping[int, Profile], po
     source_ports = DEFAULT_SOURCE_PORTS
     if profile is not None:
         csum, source_ports = profile.csum, profile.source_ports
-    elif number:
-        # what is left of it: the length of what it added
-        csum = next((c for c in Csum if c.words and c.words == number >> 8), csum)
     if link.encap_sport:
         source_ports = (link.encap_sport, link.encap_sport)
     alias = Alias.decode(link.alias)
+    # of a missing one, the length of what it added is left
+    room = number >> 8
     form = _format(link, link.encap_type == bare, profile, alias, does)
     inner = {4: Inner.IPV4, 41: Inner.IPV6}.get(link.protocol, Inner.ANY)
     mode = KINDS[link.kind].mode
@@ -340,6 +363,10 @@ def from_link(link: Link, info: Info | None, profiles: Mapping[int, Profile], po
         addresses=link.addresses,
         up=link.up,
         module=module,
+        options=profile.options if profile is not None else (),
+        rules=profile.rules if profile is not None else (),
+        room=room if profile is None or room > profile.words else 0,
+        segmented=link.gso_segments == 1,
         profile=number,
         profile_missing=number != 0 and profile is None,
         kind=link.kind,

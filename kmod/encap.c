@@ -8,6 +8,7 @@
 #include <net/dst_cache.h>
 #include <net/ip6_checksum.h>
 #include <net/ip6_fib.h>
+#include <net/ip6_route.h>
 #include <net/ip6_tunnel.h>
 #include <net/ip_tunnels.h>
 #include <net/route.h>
@@ -74,6 +75,23 @@ static struct net *gl_tx_net4(const struct sk_buff *skb,
 	return t ? t->net : dev_net(skb->dev);
 }
 
+/*
+ * The MTU of the way to the peer, as far as it is known here. ip_tunnel_xmit() has
+ * not looked up its route yet, and will find the same.
+ */
+static u16 gl_path_mtu4(struct net *net, const struct flowi4 *fl4)
+{
+	struct flowi4 fl = *fl4;
+	struct rtable *rt = ip_route_output_key(net, &fl);
+	u32 mtu;
+
+	if (IS_ERR(rt))
+		return 0;
+	mtu = dst_mtu(&rt->dst);
+	ip_rt_put(rt);
+	return min_t(u32, mtu, U16_MAX);
+}
+
 static noinline int gl_build4_any(struct sk_buff *skb,
 				  const struct ip_tunnel_encap *e,
 				  u8 *protocol, struct flowi4 *fl4, bool header)
@@ -94,6 +112,8 @@ static noinline int gl_build4_any(struct sk_buff *skb,
 		if (err)
 			return err;
 	}
+	if (out.profile->mtu)
+		out.mtu = gl_path_mtu4(out.net, fl4);
 	err = gl_tx_build(&out, skb, e, *protocol, sizeof(struct iphdr));
 	if (err)
 		return err;
@@ -185,6 +205,16 @@ static int gl_discard6(struct net *net, struct sk_buff *skb, u8 *protocol)
 	return 0;
 }
 
+static u16 gl_path_mtu6(struct net *net, const struct flowi6 *fl6)
+{
+	struct flowi6 fl = *fl6;
+	struct dst_entry *dst = ip6_route_output(net, NULL, &fl);
+	u32 mtu = dst->error ? 0 : dst_mtu(dst);
+
+	dst_release(dst);
+	return min_t(u32, mtu, U16_MAX);
+}
+
 static noinline int gl_build6_any(struct sk_buff *skb,
 				  const struct ip_tunnel_encap *e,
 				  u8 *protocol, struct flowi6 *fl6, bool header)
@@ -195,9 +225,12 @@ static noinline int gl_build6_any(struct sk_buff *skb,
 		.header = header,
 	};
 
+	if (gl_tx_profile(&out, e, skb, TUNNEL_ENCAP_FLAG_CSUM6))
+		return gl_discard6(out.net, skb, protocol);
+	if (out.profile->mtu)
+		out.mtu = gl_path_mtu6(out.net, fl6);
 	/* an IPv6 header is not part of the length it states */
-	if (gl_tx_profile(&out, e, skb, TUNNEL_ENCAP_FLAG_CSUM6) ||
-	    gl_tx_build(&out, skb, e, *protocol, 0))
+	if (gl_tx_build(&out, skb, e, *protocol, 0))
 		return gl_discard6(out.net, skb, protocol);
 
 	uh = gl_push_udp(skb, out.sport, e);

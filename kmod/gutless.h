@@ -221,17 +221,41 @@ s64 gl_csum_inner(const struct sk_buff *skb, u8 proto);
 
 /* profile.c */
 
+/* Rules of one profile */
+#define GL_RULES_MAX		32
+
+/* struct gl_rule - packets with this mark take another profile */
+struct gl_rule {
+	u32 mark;
+	u32 mask;
+	u16 profile;
+};
+
 /* struct gl_profile - what a sender adds; replaced whole, read under RCU */
 struct gl_profile {
 	u16 number;
 	u8 format;
 	u8 csum;
-	u8 words;	/* of 4 octets that its header may have in options */
+	bool special;	/* more to do than a plain header: the long way */
+	u8 words;	/* of 4 octets that its header may have in options: */
+	u8 remcsum;	/* those for a remote checksum, */
+	u8 options_len;	/* and octets of those that all packets have */
+	u8 timing;	/* where in them is what differs by packet, 0: nowhere */
+	u8 mtu;		/* the same, of the path's MTU */
 	u8 origin;
 	u16 sport_min;
 	u16 sport_max;
 	struct gl_stats __percpu *stats;	/* a replacement takes them over */
+	struct gl_sent *sent;			/* and this */
 	struct rcu_head rcu;
+	u8 options[GL_OPTIONS_MAX];
+	unsigned int n_rules;
+	struct gl_rule rules[GL_RULES_MAX];
+};
+
+/* struct gl_sent - what a profile remembers of the packets it was put around */
+struct gl_sent {
+	atomic_t sequence;	/* of option timing */
 };
 
 void gl_profile_release(struct gl_net *gn, struct gl_profile *profile);

@@ -69,7 +69,8 @@ void gl_nl_event(struct net *net, struct sk_buff *skb)
 static int gl_nl_info_fill(struct sk_buff *msg, struct net *net)
 {
 	struct gl_net *gn = gl_net(net);
-	u64 features = GUTLESS_FEATURE_REMCSUM | GUTLESS_FEATURE_ICMP;
+	u64 features = GUTLESS_FEATURE_REMCSUM |
+		       GUTLESS_FEATURE_ICMP | GUTLESS_FEATURE_OPTIONS;
 	const struct gl_profile *plain;
 	int err;
 

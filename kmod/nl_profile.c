@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* gutless: profiles over netlink */
 #include "netlink.h"
+#include "nl_profile.h"
 
 const struct nla_policy gl_profile_policy[GUTLESS_A_PROFILE_MAX + 1] = {
 	[GUTLESS_A_PROFILE_NUMBER] = { .type = NLA_U16 },
@@ -9,6 +10,12 @@ const struct nla_policy gl_profile_policy[GUTLESS_A_PROFILE_MAX + 1] = {
 	[GUTLESS_A_PROFILE_SPORT_MIN] = { .type = NLA_U16 },
 	[GUTLESS_A_PROFILE_SPORT_MAX] = { .type = NLA_U16 },
 	[GUTLESS_A_PROFILE_ORIGIN] = { .type = NLA_U8 },
+	[GUTLESS_A_PROFILE_OPTIONS] = { .type = NLA_BINARY,
+					.len = GL_OPTIONS_MAX },
+	[GUTLESS_A_PROFILE_ROOM] = NLA_POLICY_MAX(NLA_U8, GL_HLEN_MASK),
+	[GUTLESS_A_PROFILE_RULE] = NLA_POLICY_NESTED(gl_rule_policy),
+	[GUTLESS_A_PROFILE_FLAGS] =
+		NLA_POLICY_MASK(NLA_U32, GUTLESS_PROFILE_F_REPLACE_RULES),
 };
 
 const struct nla_policy gl_profile_key_policy[GUTLESS_A_PROFILE_MAX + 1] = {
@@ -23,7 +30,8 @@ static int gl_profile_fill(struct sk_buff *msg, const struct gl_profile *p,
 	    nla_put_u8(msg, GUTLESS_A_PROFILE_CSUM, p->csum) ||
 	    nla_put_u16(msg, GUTLESS_A_PROFILE_SPORT_MIN, p->sport_min) ||
 	    nla_put_u16(msg, GUTLESS_A_PROFILE_SPORT_MAX, p->sport_max) ||
-	    nla_put_u8(msg, GUTLESS_A_PROFILE_ORIGIN, p->origin))
+	    nla_put_u8(msg, GUTLESS_A_PROFILE_ORIGIN, p->origin) ||
+	    gl_profile_fill_extend(msg, p))
 		return -EMSGSIZE;
 	if (stats)
 		return gl_nl_put_stats(msg, GUTLESS_A_PROFILE_STATS,
@@ -55,8 +63,8 @@ static void gl_profile_event(struct net *net, const struct gl_profile *p, u8 cmd
 	gl_nl_event(net, gl_profile_msg(p, 0, 0, cmd, true));
 }
 
-/* Words of options that a header may need */
-static u8 gl_profile_words(const struct gl_profile *p)
+/* Words of options that a checksum left to the receiver needs */
+static u8 gl_profile_remcsum(const struct gl_profile *p)
 {
 	switch (p->csum) {
 	case GUTLESS_CSUM_REMOTE:
@@ -73,6 +81,7 @@ static int gl_profile_parse(struct genl_info *info, struct gl_profile *p)
 {
 	struct nlattr **a = info->attrs;
 	struct nlattr *at;
+	int err;
 
 	at = a[GUTLESS_A_PROFILE_FORMAT];
 	if (at) {
@@ -106,7 +115,7 @@ static int gl_profile_parse(struct genl_info *info, struct gl_profile *p)
 				    "the draft's remote checksum is one of format GUE");
 		return -EINVAL;
 	}
-	p->words = gl_profile_words(p);
+	p->remcsum = gl_profile_remcsum(p);
 	at = a[GUTLESS_A_PROFILE_ORIGIN];
 	if (at) {
 		p->origin = nla_get_u8(at);
@@ -131,7 +140,12 @@ static int gl_profile_parse(struct genl_info *info, struct gl_profile *p)
 				    "the source port range ends before it begins");
 		return -EINVAL;
 	}
-	return 0;
+	err = gl_profile_parse_options(info, p);
+	if (!err)
+		err = gl_profile_parse_rules(info, p);
+	if (!err)
+		p->special = p->words || p->n_rules;
+	return err;
 }
 
 /* The number a request must name. Return: it, or a negative error. */
@@ -163,14 +177,18 @@ static int gl_profile_choose(struct gl_net *gn, struct genl_info *info,
 			     const struct gl_profile *p)
 {
 	struct nlattr *at = info->attrs[GUTLESS_A_PROFILE_NUMBER];
-	unsigned int words = p->words << GUTLESS_PROFILE_INDEX_BITS;
+	struct nlattr *room = info->attrs[GUTLESS_A_PROFILE_ROOM];
 	int number = at ? nla_get_u16(at) : 0;
+	unsigned int words = p->words;
 
+	if (room)
+		words = max_t(unsigned int, words, nla_get_u8(room));
 	if (number) {
 		if (!(number & GL_PROFILES_MAX) ||
-		    (number & ~GL_PROFILES_MAX) != words) {
+		    number >> GUTLESS_PROFILE_INDEX_BITS > GL_HLEN_MASK ||
+		    number >> GUTLESS_PROFILE_INDEX_BITS < words) {
 			NL_SET_ERR_MSG_ATTR(info->extack, at,
-					    "a profile's number is 1 to 255, and 256 more for each 4 octets of its options");
+					    "a profile's number is 1 to 255, and 256 more for each 4 octets of its options, at least");
 			return -EINVAL;
 		}
 		if (xa_load(&gn->profiles, number)) {
@@ -184,7 +202,7 @@ static int gl_profile_choose(struct gl_net *gn, struct genl_info *info,
 		return -ENOSPC;
 	}
 	if (!number) {
-		number = words + 1;
+		number = (words << GUTLESS_PROFILE_INDEX_BITS) + 1;
 		while (xa_load(&gn->profiles, number))
 			number++;
 	}
@@ -218,6 +236,9 @@ int gl_nl_profile_add(struct sk_buff *skb, struct genl_info *info)
 	if (err < 0)
 		goto err_unlock;
 	p->number = err;
+	err = gl_profile_check_rules(gn, info, p);
+	if (err)
+		goto err_unlock;
 	err = -ENOMEM;
 	reply = gl_profile_msg(p, info->snd_portid, info->snd_seq,
 			       GUTLESS_CMD_PROFILE_ADD, false);
@@ -246,6 +267,7 @@ int gl_nl_profile_set(struct sk_buff *skb, struct genl_info *info)
 	struct net *net = genl_info_net(info);
 	struct gl_net *gn = gl_net(net);
 	struct gl_profile *old, *new;
+	struct nlattr *room;
 	int err, number;
 
 	err = gl_nl_permitted(skb, info);
@@ -268,13 +290,23 @@ int gl_nl_profile_set(struct sk_buff *skb, struct genl_info *info)
 	if (err)
 		goto err_free;
 	err = -EINVAL;
-	if (new->words != old->words) {
-		NL_SET_ERR_MSG_ATTR(info->extack,
-				    info->attrs[GUTLESS_A_PROFILE_CSUM] ?:
-				    info->attrs[GUTLESS_A_PROFILE_FORMAT],
-				    "the header's length is part of the profile's number and stays");
+	room = info->attrs[GUTLESS_A_PROFILE_ROOM];
+	if (room && nla_get_u8(room) != number >> GUTLESS_PROFILE_INDEX_BITS) {
+		NL_SET_ERR_MSG_ATTR(info->extack, room,
+				    "the room for options is part of the profile's number and stays");
 		goto err_free;
 	}
+	if (new->words > number >> GUTLESS_PROFILE_INDEX_BITS) {
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[GUTLESS_A_PROFILE_OPTIONS] ?:
+				    info->attrs[GUTLESS_A_PROFILE_CSUM] ?:
+				    info->attrs[GUTLESS_A_PROFILE_FORMAT],
+				    "links keep room for the header that the profile's number tells, which this is longer than");
+		goto err_free;
+	}
+	err = gl_profile_check_rules(gn, info, new);
+	if (err)
+		goto err_free;
 	/* in place of an entry that is there: needs no memory, cannot fail */
 	xa_store(&gn->profiles, number, new, GFP_KERNEL);
 	gn->generation++;

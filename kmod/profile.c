@@ -3,6 +3,14 @@
 #include <linux/slab.h>
 #include "gutless.h"
 
+/* Nobody else can see @profile. */
+void gl_profile_free(struct gl_profile *profile)
+{
+	free_percpu(profile->stats);
+	kfree(profile->sent);
+	kfree(profile);
+}
+
 struct gl_profile *gl_profile_alloc(u16 number)
 {
 	struct gl_profile *profile;
@@ -11,8 +19,9 @@ struct gl_profile *gl_profile_alloc(u16 number)
 	if (!profile)
 		return NULL;
 	profile->stats = gl_stats_alloc();
-	if (!profile->stats) {
-		kfree(profile);
+	profile->sent = kzalloc(sizeof(*profile->sent), GFP_KERNEL_ACCOUNT);
+	if (!profile->stats || !profile->sent) {
+		gl_profile_free(profile);
 		return NULL;
 	}
 	profile->number = number;
@@ -20,13 +29,6 @@ struct gl_profile *gl_profile_alloc(u16 number)
 	profile->sport_min = GL_SPORT_MIN;
 	profile->sport_max = GL_SPORT_MAX;
 	return profile;
-}
-
-/* Nobody else can see @profile. */
-void gl_profile_free(struct gl_profile *profile)
-{
-	free_percpu(profile->stats);
-	kfree(profile);
 }
 
 static void gl_profile_free_rcu(struct rcu_head *head)

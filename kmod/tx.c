@@ -53,7 +53,7 @@ static bool gl_tx_remote(struct gl_tx *tx, const struct sk_buff *skb)
 {
 	int start, offset;
 
-	if (!tx->profile->words || skb->ip_summed != CHECKSUM_PARTIAL ||
+	if (!tx->profile->remcsum || skb->ip_summed != CHECKSUM_PARTIAL ||
 	    skb_csum_is_sctp((struct sk_buff *)skb))
 		return false;
 	/* segmentation would leave out the checksum of a tunnel inside as well */
@@ -79,6 +79,22 @@ static int gl_tx_drop(const struct gl_tx *tx, const struct sk_buff *skb,
 	return -EINVAL;
 }
 
+/* The profile that rules of @profile choose, which is mostly itself */
+static const struct gl_profile *gl_tx_by_mark(struct gl_net *gn,
+					      const struct gl_profile *profile,
+					      u32 mark)
+{
+	unsigned int i;
+
+	for (i = 0; i < profile->n_rules; i++) {
+		const struct gl_rule *rule = &profile->rules[i];
+
+		if (!((mark ^ rule->mark) & rule->mask))
+			return xa_load(&gn->profiles, rule->profile);
+	}
+	return profile;
+}
+
 /* The profile that the link names. Return: 0 or an error; then it is counted. */
 int gl_tx_profile(struct gl_tx *tx, const struct ip_tunnel_encap *e,
 		  const struct sk_buff *skb, unsigned int csum_flag)
@@ -94,6 +110,10 @@ int gl_tx_profile(struct gl_tx *tx, const struct ip_tunnel_encap *e,
 		const struct gl_profile *profile;
 
 		profile = xa_load(&gn->profiles, number);
+		if (profile) {
+			tx->profile = profile;
+			profile = gl_tx_by_mark(gn, profile, skb->mark);
+		}
 		if (unlikely(!profile))
 			return gl_tx_drop(tx, skb,
 					  GUTLESS_A_TX_DROP_NO_PROFILE);
@@ -114,6 +134,24 @@ static bool gl_tx_too_long(const struct sk_buff *skb, unsigned int added)
 	return skb->len + added > IP_MAX_MTU;
 }
 
+/* The options that every packet has, at the end of the header @p of @len octets */
+static void gl_tx_options(const struct gl_tx *tx, u8 *p, unsigned int len)
+{
+	const struct gl_profile *profile = tx->profile;
+	u8 *opt = p + len - profile->options_len;
+
+	p[0] += profile->options_len / 4;
+	memcpy(opt, profile->options, profile->options_len);
+	if (profile->timing) {
+		u32 sequence = atomic_fetch_inc(&profile->sent->sequence);
+
+		gl_wire_put(opt + profile->timing, sequence, 4);
+		gl_wire_put(opt + profile->timing + 4, ktime_get_real_ns(), 8);
+	}
+	if (profile->mtu)
+		gl_wire_put(opt + profile->mtu, tx->mtu, 2);
+}
+
 /* The header between UDP and the inner packet, of @len octets */
 static void gl_tx_push(const struct gl_tx *tx, struct sk_buff *skb,
 		       unsigned int len, u8 proto)
@@ -123,15 +161,17 @@ static void gl_tx_push(const struct gl_tx *tx, struct sk_buff *skb,
 
 	if (!tx->remote) {
 		gl_wire_build(p, bits, proto);
-		return;
+	} else {
+		gl_wire_build_remcsum(p, bits, tx->profile->remcsum, proto,
+				      tx->start, tx->offset);
+		if (!skb_is_gso(skb)) {
+			/* what is in the field is what the receiver begins with */
+			skb->ip_summed = CHECKSUM_NONE;
+			skb->encapsulation = 0;
+		}
 	}
-	gl_wire_build_remcsum(p, bits, tx->profile->words, proto, tx->start,
-			      tx->offset);
-	if (!skb_is_gso(skb)) {
-		/* what is in the field now is what the receiver begins with */
-		skb->ip_summed = CHECKSUM_NONE;
-		skb->encapsulation = 0;
-	}
+	if (tx->profile->options_len)
+		gl_tx_options(tx, p, len);
 }
 
 /*
@@ -151,11 +191,15 @@ int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
 	tx->summed = sum >= 0;
 	tx->sum = (__force __wsum)(u32)sum;
 	base = gl_tx_base(tx->profile->format, tx->header,
-			  gl_is_ip(proto) && !tx->remote);
+			  gl_is_ip(proto) && !tx->remote &&
+			  !tx->profile->options_len);
 	if (unlikely(base < 0 || (!tx->header && tx->profile->words)))
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_FORMAT);
+	base += tx->profile->options_len;
 	if (tx->remote)
-		base += 4 * tx->profile->words;
+		base += 4 * tx->profile->remcsum;
+	if (unlikely(skb_is_gso(skb) && tx->profile->timing))
+		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_SUPER_PACKET);
 
 	room = base + sizeof(struct udphdr);
 	if (unlikely(gl_tx_too_long(skb, room + outer)))

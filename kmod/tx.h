@@ -16,6 +16,7 @@ struct gl_tx {
 	bool summed;		/* the inner packet has this sum */
 	__wsum sum;
 	unsigned int base;	/* octets between UDP and the inner packet */
+	u16 mtu;		/* of the path, where an option says it */
 	bool remote;		/* the inner checksum is left to the receiver: */
 	u16 start;		/* where its sum begins in the inner packet */
 	u16 offset;		/* where it is */
@@ -129,7 +130,7 @@ gl_tx_plain(struct sk_buff *skb, const struct ip_tunnel_encap *e,
 	gl_tx_whole_steps(skb->dev);
 	profile = number ? xa_load(&gn->profiles, number) :
 			   rcu_dereference(gn->plain);
-	if (unlikely(!profile) || profile->words || skb_is_gso(skb))
+	if (unlikely(!profile) || profile->special || skb_is_gso(skb))
 		return NULL;
 
 	base = gl_tx_base(profile->format, header, gl_is_ip(proto));

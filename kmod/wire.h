@@ -20,7 +20,8 @@
 #define GL_BASE_LEN		4	/* of GUE 0 and of GUT-less */
 #define GL_HLEN_MASK		0x1f
 #define GL_CONTROL		0x20
-#define GL_HEADER_MAX		(GL_BASE_LEN + 4 * GL_HLEN_MASK)
+#define GL_OPTIONS_MAX		(4 * GL_HLEN_MASK)
+#define GL_HEADER_MAX		(GL_BASE_LEN + GL_OPTIONS_MAX)
 
 #define GL_BITS_GUE0		0x00
 #define GL_BITS_GUTLESS		0x80
@@ -37,7 +38,14 @@
 
 #define GL_OPT_PAD1		0x00
 #define GL_OPT_PADN		0x01
+#define GL_OPT_TIMING		0x1c
+#define GL_OPT_TIMING_LEN	12
+#define GL_OPT_MIN_PATH_MTU	0x30
+#define GL_OPT_MIN_PATH_MTU_LEN	4
+#define GL_OPT_GROUP		0x58
 #define GL_OPT_REMCSUM		0x59
+#define GL_OPT_SESSION		0x5a
+#define GL_OPT_AUTH		0x5b
 #define GL_OPT_ACTION_MASK	0xc0	/* 00: skip what you do not know */
 
 /* struct gl_wire - a received header, taken apart */
@@ -274,6 +282,15 @@ static inline int gl_wire_parse(const __u8 *p, unsigned int len, __u8 format,
 	if (w->remcsum && (w->start > w->offset || w->offset + 2U > len))
 		return GUTLESS_A_RX_DROP_REMCSUM;
 	return 0;
+}
+
+/* gl_wire_put - write a number of some octets, most significant first */
+static inline void gl_wire_put(__u8 *p, __u64 value, unsigned int octets)
+{
+	while (octets--) {
+		p[octets] = value & 0xff;
+		value >>= 8;
+	}
 }
 
 /* gl_wire_inner_min - octets of the smallest header of an inner protocol */

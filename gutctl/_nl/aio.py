@@ -7,13 +7,11 @@ import asyncio
 import copy
 from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from gutctl.model import (
     Accept,
     Address,
-    Csum,
-    Format,
     Info,
     Link,
     Module,
@@ -22,6 +20,7 @@ from gutctl.model import (
     Port,
     PortKey,
     Profile,
+    ProfileChange,
 )
 
 from . import proc
@@ -125,17 +124,8 @@ class AsyncKernel:
     async def profile_add(self, profile: Profile) -> Profile:
         return await self._run(lambda s: s.ports_of(self.module).profile_add(profile))
 
-    async def profile_set(
-        self,
-        number: int,
-        *,
-        format: Format | None = None,
-        csum: Csum | None = None,
-        source_ports: tuple[int, int] | None = None,
-        origin: Origin | None = None,
-    ) -> None:
-        change = {"format": format, "csum": csum, "source_ports": source_ports, "origin": origin}
-        await self._run(lambda s: s.ports_of(self.module).profile_set(number, change))
+    async def profile_set(self, number: int, **change: Unpack[ProfileChange]) -> None:
+        await self._run(lambda s: s.ports_of(self.module).profile_set(number, dict(change)))
 
     async def profile_del(self, number: int) -> None:
         await self._run(lambda s: s.ports_of(self.module).profile_del(number))
@@ -162,9 +152,10 @@ class AsyncKernel:
         mtu: int | None = None,
         up: bool | None = None,
         alias: str | None = None,
+        gso_segments: int | None = None,
         netns: str | int | None = None,
     ) -> None:
-        await self._run(lambda s: s.route.link_set(name, mtu, up, alias, netns))
+        await self._run(lambda s: s.route.link_set(name, mtu, up, alias, gso_segments, netns))
 
     async def link_change(self, link: Link) -> None:
         await self._run(lambda s: s.route.link_change(link))

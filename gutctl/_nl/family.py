@@ -27,7 +27,9 @@ __all__ = [
     "PORT",
     "PORT_FLAGS",
     "PROFILE",
+    "PROFILE_FLAGS",
     "REQUESTS",
+    "RULE",
     "RX",
     "SETS",
     "SOURCE",
@@ -137,6 +139,7 @@ TX: Final = _set(
     ("drop-no-memory", "u64"),
     ("gso-packets", "u64"),
     ("icmp-errors", "u64"),
+    ("drop-super-packet", "u64"),
 )
 
 SOURCE: Final = _set(
@@ -183,6 +186,13 @@ PORT: Final = _set(
     ("remcsum-nopartial", "u8"),
 )
 
+RULE: Final = _set(
+    "rule",
+    ("mark", "u32"),
+    ("mask", "u32"),
+    ("profile", "u16"),
+)
+
 PROFILE: Final = _set(
     "profile",
     ("number", "u16"),
@@ -192,9 +202,13 @@ PROFILE: Final = _set(
     ("sport-max", "u16"),
     ("origin", "u8"),
     ("stats", "nest", TX),
+    ("options", "binary"),
+    ("room", "u8"),
+    ("rule", "nest*", RULE),
+    ("flags", "u32"),
 )
 
-SETS: Final[Mapping[str, AttrSet]] = {s.name: s for s in (INFO, PORT, SOURCE, PROFILE, RX, TX)}
+SETS: Final[Mapping[str, AttrSet]] = {s.name: s for s in (INFO, PORT, SOURCE, PROFILE, RULE, RX, TX)}
 
 CMD: Final[Mapping[str, int]] = {
     name: number
@@ -225,7 +239,10 @@ _SETTINGS: Final = (
     *("accept", "fou-protocol", "inner", "any-source", "source", "zero-csum6", "origin"),
     "remcsum-nopartial",
 )
-_PROFILE: Final = ("number", "format", "csum", "sport-min", "sport-max", "origin")
+_PROFILE: Final = (
+    *("number", "format", "csum", "sport-min", "sport-max", "origin"),
+    *("options", "room", "rule", "flags"),
+)
 
 REQUESTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("info-get", "do"): (),
@@ -252,4 +269,5 @@ FORMAT: Final[Mapping[str, int]] = {"fou": 1, "gue": 2, "gutless": 3}
 CSUM: Final[Mapping[str, int]] = {"full": 1, "zero": 2, "remote": 3, "remote-draft": 4}
 ORIGIN: Final[Mapping[str, int]] = {"admin": 0, "tunnel": 1}
 PORT_FLAGS: Final[Mapping[str, int]] = {"replace-sources": 1}
-FEATURE: Final[Mapping[str, int]] = {"ipv6": 1, "remcsum": 2, "icmp": 4}
+PROFILE_FLAGS: Final[Mapping[str, int]] = {"replace-rules": 1}
+FEATURE: Final[Mapping[str, int]] = {"ipv6": 1, "remcsum": 2, "icmp": 4, "options": 8}

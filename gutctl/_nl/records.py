@@ -14,6 +14,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from gutctl._wire.options import AREA_MAX, decode_options, pad
+from gutctl._wire.optiontype import Option
 from gutctl.errors import GutctlError, UsageError
 from gutctl.model import (
     DEFAULT_INNER,
@@ -26,10 +28,11 @@ from gutctl.model import (
     Port,
     PortKey,
     Profile,
+    Rule,
     Stats,
 )
 
-from .family import ACCEPT, CSUM, FEATURE, FORMAT, ORIGIN, PORT_FLAGS, RX, TX, AttrSet
+from .family import ACCEPT, CSUM, FEATURE, FORMAT, ORIGIN, PORT_FLAGS, PROFILE_FLAGS, RX, TX, AttrSet
 from .tlv import Attrs
 
 __all__ = [
@@ -175,8 +178,14 @@ def profile_change(
     csum: Csum | None = None,
     source_ports: tuple[int, int] | None = None,
     origin: Origin | None = None,
+    options: Iterable[Option] | None = None,
+    rules: Iterable[Rule] | None = None,
 ) -> Attrs:
-    """What a PROFILE_SET says; with number 0 none is named (for PROFILE_ADD)."""
+    """What a PROFILE_SET says; with number 0 none is named (for PROFILE_ADD).
+
+    Raises:
+        UsageError: options that are longer than a header, a mark that is no number of 32 bits.
+    """
     attrs: Attrs = []
     if number:
         attrs.append(("number", _number("profile", number, 1, 8191)))
@@ -189,18 +198,43 @@ def profile_change(
         attrs += [("sport-min", low), ("sport-max", high)]
     if origin is not None:
         attrs.append(("origin", ORIGIN[origin.value]))
+    if options is not None:
+        attrs.append(("options", _area(options)))
+    if rules is not None:
+        attrs += [("rule", _rule(rule)) for rule in rules]
+        attrs.append(("flags", PROFILE_FLAGS["replace-rules"]))
     return attrs
+
+
+def _area(options: Iterable[Option]) -> bytes:
+    area = b"".join(option.encode() for option in pad(options))
+    if len(area) > AREA_MAX:
+        raise UsageError(f"{len(area)} octets of options", f"a header has room for {AREA_MAX}")
+    return area
+
+
+def _rule(rule: Rule) -> Attrs:
+    return [
+        ("mark", _number("mark", rule.mark, 0, 0xFFFFFFFF)),
+        ("mask", _number("mask", rule.mask, 0, 0xFFFFFFFF)),
+        ("profile", _number("profile", rule.profile, 1, 8191)),
+    ]
 
 
 def profile_request(profile: Profile) -> Attrs:
     """Everything a PROFILE_ADD says."""
-    return profile_change(
+    attrs = profile_change(
         profile.number,
         format=profile.format,
         csum=profile.csum,
         source_ports=profile.source_ports,
         origin=profile.origin,
+        options=profile.options or None,
+        rules=profile.rules or None,
     )
+    if profile.room:
+        attrs.append(("room", _number("room", profile.room, 0, 31)))
+    return attrs
 
 
 # Answers
@@ -307,6 +341,7 @@ def _order(key: PortKey) -> tuple[int, int, int, int]:
 def decode_profile(attrs: Attrs) -> Profile:
     """The profile that a message speaks of."""
     values = dict(attrs)
+    rules = [_decode_rule(value) for name, value in attrs if name == "rule"]
     return Profile(
         number=values.get("number", 0),
         format=_named(FORMAT, values.get("format", 0), Format),
@@ -314,7 +349,15 @@ def decode_profile(attrs: Attrs) -> Profile:
         source_ports=(values.get("sport-min", 0), values.get("sport-max", 0)),
         origin=_named(ORIGIN, values.get("origin", 0), Origin),
         stats=_stats(values.get("stats"), TX),
+        options=tuple(option for option in decode_options(values.get("options", b"")) if not option.padding),
+        rules=tuple(rules),
+        room=values.get("room", 0),
     )
+
+
+def _decode_rule(attrs: Attrs) -> Rule:
+    values = dict(attrs)
+    return Rule(values.get("mark", 0), values.get("profile", 0), values.get("mask", 0xFFFFFFFF))
 
 
 def decode_info(attrs: Attrs) -> Info:

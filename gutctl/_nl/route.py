@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from gutctl.errors import GutctlError, NotFoundError, UnsupportedError, UsageError
-from gutctl.model import Address, Link
+from gutctl.model import ANY_SEGMENTS, Address, Link
 
 from . import links, netns
 from .errors import KernelRefusal, translate
 from .family import Attr, AttrSet
+from .features import segmentation
 from .sockets import ACK, DUMP, REPLY, Door, Message, message_class, plain, to_message
 from .tlv import Attrs
 
@@ -45,6 +46,7 @@ _LINK: Final = AttrSet(
         Attr("stats", 23, "binary"),
         Attr("netns-fd", 28, "u32"),
         Attr("netnsid", 37, "s32"),
+        Attr("gso-segments", 40, "u32"),
     ),
 )
 _ADDR: Final = AttrSet("addr", (Attr("address", 1, "binary"), Attr("local", 2, "binary")))
@@ -155,30 +157,43 @@ class Route:
             return
         try:
             self._request(_LinkMessage, _SETLINK, ACK, f"link {link.name}", [("name", link.name), *rest])
+            if link.gso_segments != ANY_SEGMENTS:
+                segmentation(link.name, link.gso_segments > 1)
         except BaseException:
             self.link_del(link.name)
             raise
 
     def link_change(self, link: Link) -> None:
-        extra: Attrs = [("alias", link.alias)]
+        extra: Attrs = [("alias", link.alias), ("gso-segments", link.gso_segments)]
         if link.mtu is not None:
             extra.append(("mtu", link.mtu))
         self._tunnel(link, 0, extra)
+        segmentation(link.name, link.gso_segments > 1)
 
     def link_set(
-        self, name: str, mtu: int | None, up: bool | None, alias: str | None, namespace: str | int | None
+        self,
+        name: str,
+        mtu: int | None,
+        up: bool | None,
+        alias: str | None,
+        gso_segments: int | None,
+        namespace: str | int | None,
     ) -> None:
         attrs: Attrs = [("name", links.check_name(name))]
         if mtu is not None:
             attrs.append(("mtu", _mtu(mtu)))
         if alias is not None:
             attrs.append(("alias", _alias(alias)))
+        if gso_segments is not None:
+            attrs.append(("gso-segments", gso_segments))
         fields = {} if up is None else {"flags": _IFF_UP if up else 0, "change": _IFF_UP}
         if len(attrs) == 1 and not fields and namespace is None:
             return
         what = f"link {name}"
         if namespace is None:
             self._request(_LinkMessage, _SETLINK, ACK, what, attrs, **fields)
+            if gso_segments is not None:
+                segmentation(name, gso_segments > 1)
             return
         fd = netns.open_netns(namespace)
         try:
@@ -305,6 +320,8 @@ def _settings(link: Link) -> Attrs:
         attrs.append(("alias", _alias(link.alias)))
     if link.mtu is not None:
         attrs.append(("mtu", _mtu(link.mtu)))
+    if link.gso_segments != ANY_SEGMENTS:
+        attrs.append(("gso-segments", link.gso_segments))
     return attrs
 
 
@@ -345,6 +362,7 @@ def _link(message: Message, addresses: dict[int, list[str]]) -> Link:
         oflags=tunnel.oflags,
         device=tunnel.device,
         mtu=values.get("mtu"),
+        gso_segments=values.get("gso-segments", ANY_SEGMENTS),
         up=bool(message["flags"] & _IFF_UP),
         alias=values.get("alias", ""),
         addresses=tuple(addresses.get(index, ())),

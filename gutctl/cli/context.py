@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gutctl._wire.optiontype import Option
 from gutctl.checks import link_name
 from gutctl.errors import UsageError
 
@@ -142,3 +143,16 @@ def changing(function: F) -> F:
 
 NAME = Checked("NAME", link_name)
 """The name of a tunnel's device."""
+
+OPTION_HELP = "An option in every packet (format gutless); may be repeated: docs/extensions.md."
+
+
+def _option(text: str) -> Option:
+    # the types, and packages that declare more, are loaded only where one is named
+    from gutctl.ext_api import parse_option
+
+    return parse_option(text)
+
+
+OPTION = Checked("NAME[=VALUE]", _option)
+"""An option as ``gutctl.ext_api`` writes it."""

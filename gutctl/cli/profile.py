@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from gutctl import checks
-from gutctl.cli.context import Checked, Session, changing, common, pass_session
+from gutctl._wire.optiontype import Option
+from gutctl.cli.context import OPTION, OPTION_HELP, Checked, Session, changing, common, pass_session
+from gutctl.cli.option_text import rule_text
 from gutctl.cli.output import carry_out, columns, drops, fields, octets, show
 from gutctl.errors import NotFoundError, UsageError
 from gutctl.model import DEFAULT_SOURCE_PORTS, Csum, Format, Profile
@@ -36,7 +38,7 @@ SPORT = Checked("auto|N|MIN-MAX", checks.source_ports)
 @click.group()
 @common
 def profile() -> None:
-    """A sending profile: format, checksum, source ports. Links name it by number."""
+    """A sending profile: format, checksum, source ports, options. Links name it by number."""
 
 
 @profile.command()
@@ -44,11 +46,23 @@ def profile() -> None:
 @click.option("--format", "form", type=FORMATS, required=True, help="What is sent.")
 @click.option("--csum", type=CSUMS, default="full", help="Outer UDP checksum.", show_default=True)
 @click.option("--sport", type=SPORT, help="Source port: by flow, fixed, or a range.  [auto]")
+@click.option("--option", "options", multiple=True, type=OPTION, help=OPTION_HELP)
+@click.option("--room", type=click.IntRange(0, 124), default=0, help="Octets links keep for options, at least.  [as needed]")
 @changing
 @pass_session
-def add(session: Session, number: int | None, form: str, csum: str, sport: tuple[int, int] | None) -> None:
+def add(
+    session: Session,
+    number: int | None,
+    form: str,
+    csum: str,
+    sport: tuple[int, int] | None,
+    options: tuple[Option, ...],
+    room: int,
+) -> None:
     """Make a profile. Without NUMBER one of the same content will do, else any free number."""
-    wanted = Profile(number or 0, Format(form), Csum(csum), sport or DEFAULT_SOURCE_PORTS)
+    wanted = Profile(
+        number or 0, Format(form), Csum(csum), sport or DEFAULT_SOURCE_PORTS, options=options, room=(room + 3) // 4
+    )
     plan, result = plan_profile_add(session.gutless("profiles"), wanted, session.command("profile"))
     _finish(session, plan, lambda: result[0])
 
@@ -58,6 +72,8 @@ def add(session: Session, number: int | None, form: str, csum: str, sport: tuple
 @click.option("--format", "form", type=FORMATS, help="What is sent.")
 @click.option("--csum", type=CSUMS, help="Outer UDP checksum.")
 @click.option("--sport", type=SPORT, help="Source port: by flow, fixed, or a range.")
+@click.option("--option", "options", multiple=True, type=OPTION, help=OPTION_HELP)
+@click.option("--no-options", is_flag=True, help="Without options.")
 @changing
 @pass_session
 def set_(
@@ -66,6 +82,8 @@ def set_(
     form: str | None,
     csum: str | None,
     sport: tuple[int, int] | None,
+    options: tuple[Option, ...],
+    no_options: bool,
 ) -> None:
     """Change what is given while links send with it."""
     changes: dict[str, Any] = {}
@@ -75,6 +93,10 @@ def set_(
         changes["csum"] = Csum(csum)
     if sport:
         changes["source_ports"] = sport
+    if options and no_options:
+        raise UsageError("--option and --no-options: with these, or without any?")
+    if options or no_options:
+        changes["options"] = options
     if not changes:
         raise UsageError("nothing to change was given", "gutctl profile set --help")
     plan, after = plan_profile_set(session.gutless("profiles"), number, changes)
@@ -111,8 +133,11 @@ def _sport(record: Record) -> str:
 
 
 def _result(record: Record) -> list[str]:
-    words = f"format {record['format']}, csum {record['csum']}, sport {_sport(record)}"
-    return [f"{_name(record['number'])}: {words}"]
+    words = [f"format {record['format']}", f"csum {record['csum']}", f"sport {_sport(record)}"]
+    if record["options"]:
+        words.append(f"options {' '.join(record['options'])}")
+    words += map(rule_text, record["rules"])
+    return [f"{_name(record['number'])}: {', '.join(words)}"]
 
 
 @profile.command(name="show")
@@ -135,6 +160,9 @@ def _details(record: Record) -> list[str]:
             ("format", record["format"]),
             ("csum", record["csum"]),
             ("source ports", _sport(record)),
+            ("options", " ".join(record["options"]) or "none"),
+            ("room", f"{record['room']} octets of options"),
+            *(("rule", rule_text(rule)) for rule in record["rules"]),
             ("made by", {"admin": "profile add", "tunnel": "tunnel add"}[record["origin"]]),
             ("sent", f"{stats['packets']} packets, {stats['octets']} octets"),
             ("unsegmented", f"{stats['offloaded']} packets"),
@@ -152,7 +180,7 @@ def list_(session: Session) -> None:
     records = [profile_record(one) for one in session.gutless("profiles").door.profiles()]
 
     def lines(record: Record) -> list[str]:
-        rows = [["NUMBER", "FORMAT", "CSUM", "SPORT", "MADE BY", "TX pkts/octets", "DROPS"]]
+        rows = [["NUMBER", "FORMAT", "CSUM", "SPORT", "OPTIONS", "MADE BY", "TX pkts/octets", "DROPS"]]
         for one in record["profiles"]:
             stats = one["stats"]
             rows.append(
@@ -161,6 +189,7 @@ def list_(session: Session) -> None:
                     one["format"],
                     one["csum"],
                     _sport(one),
+                    " ".join(one["options"]) or "-",
                     one["origin"],
                     f"{stats['packets']} / {octets(stats['octets'])}",
                     drops(stats["drops"]),

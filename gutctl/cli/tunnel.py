@@ -11,7 +11,7 @@ import click
 
 from gutctl import checks
 from gutctl.backend import backend
-from gutctl.cli.context import NAME, Checked, Session, changing, common, pass_session
+from gutctl.cli.context import NAME, OPTION, OPTION_HELP, Checked, Session, changing, common, pass_session
 from gutctl.cli.output import carry_out, columns, show
 from gutctl.cli.tunnel_text import list_rows, result_lines, show_lines
 from gutctl.errors import NotFoundError, UsageError
@@ -118,6 +118,10 @@ def settings(function: F) -> F:
                 help="Outer UDP checksum; remote: inner ones left to the peer.  [full]",
             ),
             click.option(
+                "--option", "options", multiple=True, type=OPTION,
+                help=OPTION_HELP,
+            ),
+            click.option(
                 "--pmtudisc/--no-pmtudisc", default=None,
                 help="Set DF in outer IPv4 packets.  [pmtudisc]",
             ),
@@ -204,6 +208,7 @@ def _add_request(session: Session, given: dict[str, Any]) -> AddRequest:
         peer_port=given["peer_port"] or port,
         source_ports=given["sport"] or DEFAULT_SOURCE_PORTS,
         csum=Csum(given["csum"] or Csum.FULL),
+        options=given["options"],
         mtu=mtu,
         mtu_fixed=mtu is not None,
         ttl=64 if given["ttl"] is None else given["ttl"],
@@ -245,11 +250,12 @@ def _unless_usual(kind: str | None, mode: str, remote: Address, inner: Inner) ->
 @settings
 @click.option("--any-source/--no-any-source", default=None, help="Let everybody send to the port.")
 @click.option("--no-port", is_flag=True, help="Send only: receive on no port.")
+@click.option("--no-options", is_flag=True, help="Send without options.")
 @click.option("--up/--down", default=None, help="Bring the device up or down.")
 @changing
 @pass_session
 def set_(session: Session, /, **given: Any) -> None:
-    """Change what is given. --address and --from replace what is there.
+    """Change what is given. --address, --from and --option replace what is there.
 
     What is inside (--mode, --inner, --key, --link-kind) a running link cannot change: it is
     only compared.
@@ -287,6 +293,10 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
         changes["csum"] = Csum(given["csum"])
     if given["inner"]:
         changes["inner"] = Inner(given["inner"])
+    if given["options"] and given["no_options"]:
+        raise UsageError("--option and --no-options: with these, or without any?")
+    if given["options"] or given["no_options"]:
+        changes["options"] = given["options"]
     if given["addresses"]:
         changes["addresses"] = tuple(dict.fromkeys(given["addresses"]))
     if given["sources"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gutctl.cli.option_text import rule_text
 from gutctl.cli.output import drops, fields, octets
 from gutctl.model import DEFAULT_SOURCE_PORTS
 from gutctl.planners.tunnel_add import inside
@@ -36,6 +37,9 @@ def result_lines(record: Record) -> list[str]:
     words += [f"format {form}", f"csum {record['csum']}"]
     if tuple(record["source_ports"] or DEFAULT_SOURCE_PORTS) != DEFAULT_SOURCE_PORTS:
         words.append(f"sport {_sport(record)}")
+    if record["options"]:
+        words.append(f"options {' '.join(record['options'])}")
+    words += map(rule_text, record["rules"])
     if record["module"] != "gutless":
         words.append(f"module {record['module']}")
     words += [f"mtu {record['mtu']}", "up" if record["up"] else "down"]
@@ -79,6 +83,8 @@ def show_lines(record: Record) -> list[str]:
         ("remote", _far(record)),
         ("source ports", _sport(record)),
         ("csum", record["csum"]),
+        ("options", " ".join(record["options"]) or "none"),
+        *(("rule", rule_text(rule)) for rule in record["rules"]),
         ("mtu", f"{record['mtu']}" + (" (given)" if record["mtu_fixed"] else "")),
         ("ttl", str(record["ttl"])),
         ("tos", str(record["tos"])),

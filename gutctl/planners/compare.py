@@ -10,9 +10,10 @@ from gutctl.checks import host_network
 from gutctl.door import Door
 from gutctl.model import Port
 from gutctl.plan import Difference
+from gutctl.planners.options import option_words_for
 from gutctl.planners.receiving import acquire
 from gutctl.planners.sharing import find_port
-from gutctl.planners.words import number_or_inherit, prefix_list, range_word, yes
+from gutctl.planners.words import number_or_inherit, options_word, prefix_list, range_word, yes
 from gutctl.tunnel import Tunnel, kind_of
 
 __all__ = ["Comparison", "compare"]
@@ -77,6 +78,7 @@ def compare(
     range_now = f"of the missing profile {now.profile}" if now.profile_missing else range_word(now.source_ports)
     see("sport", range_now, sport, f"--sport {sport}")
     see("csum", now.csum, asked.csum, f"--csum {asked.csum}")
+    see("options", options_word(now.options), options_word(asked.options), option_words_for(asked.options))
     ttl = number_or_inherit(asked.ttl, 0)
     see("ttl", number_or_inherit(now.ttl, 0), ttl, f"--ttl {ttl}")
     tos = number_or_inherit(asked.tos, 1)
@@ -155,6 +157,8 @@ def _sharing(
         sources=asked.sources,
         any_source=asked.any_source,
         csum=asked.csum,
+        options=asked.options,
+        room=asked.room,
         format=asked.format if asked.inner is now.inner else now.format,
     )
     if asked.remote != now.remote and not sources_given and not asked.any_source:

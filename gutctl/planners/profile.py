@@ -11,32 +11,33 @@ from gutctl.checks import remote_checksum as check_csum
 from gutctl.errors import ConflictError, InUseError, NotFoundError, UsageError
 from gutctl.model import Info, Origin, Profile
 from gutctl.plan import Difference, Plan, Step, Verdict, conflict
-from gutctl.planners.words import range_word
+from gutctl.planners.options import check_options, option_words_for
+from gutctl.planners.sharing import content
+from gutctl.planners.words import options_word, profile_words, range_word, rules_word
 from gutctl.world import World
 
 __all__ = ["check_profile", "plan_profile_add", "plan_profile_del", "plan_profile_set"]
 
 
-def _content(profile: Profile) -> tuple[object, ...]:
-    return profile.format, profile.csum, profile.source_ports
-
-
-def _text(profile: Profile) -> str:
-    return f"format {profile.format}, csum {profile.csum}, sport {range_word(profile.source_ports)}"
-
-
 def check_profile(profile: Profile, info: Info | None = None) -> None:
     """Raise UsageError for what no profile can be, UnsupportedError for what this module cannot."""
     check_csum(profile.format, profile.csum, info)
-    words = profile.csum.words
-    if profile.number and profile.number >> 8 != words:
+    check_options(profile, info)
+    words = max(profile.words, profile.room)
+    if profile.number and profile.number >> 8 < words:
         first = words << 8 | 1
         raise UsageError(
-            f"profile {profile.number}: with csum {profile.csum} profiles are numbered {first} to {first | 255}",
+            f"profile {profile.number}: with {_long(profile)} profiles are numbered {first} to {first | 255}, or higher",
             "the number tells links how long the header is; leave it out for any free one",
         )
     if profile.number and not profile.number & 0xFF:
         raise UsageError(f"profile {profile.number}: the lower 8 bits of a number cannot be 0")
+
+
+def _long(profile: Profile) -> str:
+    if not profile.options and not profile.room:
+        return f"csum {profile.csum}"
+    return f"{4 * max(profile.words, profile.room)} octets of options"
 
 
 def plan_profile_add(world: World, wanted: Profile, command: str = "gutctl profile") -> tuple[Plan, list[Profile]]:
@@ -53,7 +54,7 @@ def plan_profile_add(world: World, wanted: Profile, command: str = "gutctl profi
         now = next((p for p in profiles if p.number == wanted.number), None)
     else:
         mine = [p for p in profiles if p.origin is Origin.ADMIN]
-        now = next((p for p in mine if _content(p) == _content(wanted)), None)
+        now = next((p for p in mine if content(p) == content(wanted)), None)
     kernel = world.door
     if now is not None:
         found = _differences(now, wanted)
@@ -70,12 +71,12 @@ def plan_profile_add(world: World, wanted: Profile, command: str = "gutctl profi
         result[0] = kernel.profile_add(wanted)
 
     step = Step(
-        f"add {name}: {_text(wanted)}",
+        f"add {name}: {profile_words(wanted)}",
         do,
         lambda: kernel.profile_del(result[0].number),
         (f"# add {name}: no ip equivalent",),
     )
-    return Plan(name, Verdict.ADDED, [step], [f"+ {name}  {_text(wanted)}"]), result
+    return Plan(name, Verdict.ADDED, [step], [f"+ {name}  {profile_words(wanted)}"]), result
 
 
 def _claim(world: World, now: Profile) -> tuple[Plan, list[Profile]]:
@@ -92,6 +93,8 @@ def _differences(now: Profile, wanted: Profile) -> list[Difference]:
         ("format", now.format, wanted.format, f"--format {wanted.format}"),
         ("csum", now.csum, wanted.csum, f"--csum {wanted.csum}"),
         ("sport", range_word(now.source_ports), sport, f"--sport {sport}"),
+        ("options", options_word(now.options), options_word(wanted.options), option_words_for(wanted.options)),
+        ("rules", rules_word(now.rules), rules_word(wanted.rules), None),
     ):
         if is_ != want:
             found.append(Difference(name, str(is_), str(want), option))
@@ -125,13 +128,14 @@ def plan_profile_set(world: World, number: int, changes: Mapping[str, Any]) -> t
     now = next((p for p in world.state(world.here).profiles if p.number == number), None)
     if now is None:
         raise NotFoundError(f"there is no profile {number}", "gutctl profile list")
-    state_info = world.door.info() if "csum" in changes else None
+    info = world.door.info() if {"csum", "options", "rules"} & set(changes) else None
     after = replace(now, **changes)
-    check_csum(after.format, after.csum, state_info)
-    if after.csum.words != now.csum.words:
+    check_csum(after.format, after.csum, info)
+    check_options(after, info)
+    if after.words > number >> 8:
         raise ConflictError(
-            f"profile {number} has csum {now.csum}, whose header has another length than with csum {after.csum}",
-            "links count on the length: gutctl profile add another one, and set the links to it",
+            f"profile {number} is one with room for {4 * (number >> 8)} octets of options; this takes {4 * after.words}",
+            "links count on the number: gutctl profile add another one, and set the links to it",
         )
     plan, after = _set(world, now, changes)
     if plan.pending:

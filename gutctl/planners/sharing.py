@@ -16,13 +16,14 @@ from gutctl.door import Door
 from gutctl.errors import ConflictError, GutctlError, InUseError
 from gutctl.model import DEFAULT_INNER, Accept, Csum, Format, Module, Origin, Port, PortKey, Profile
 from gutctl.plan import Step
-from gutctl.planners.words import accept_word, port_name, prefix_list, range_word, yes
+from gutctl.planners.words import accept_word, port_name, prefix_list, profile_words, yes
 from gutctl.portlist import Ports
 from gutctl.tunnel import Tunnel
 
 __all__ = [
     "Share",
     "acquire",
+    "content",
     "find_port",
     "must_fit",
     "no_foreign_socket",
@@ -327,21 +328,26 @@ class ProfileShare:
     diff: list[str] = field(default_factory=list)
 
 
+def content(profile: Profile) -> tuple[object, ...]:
+    """What makes one profile as good as another: all but number, maker and counters."""
+    room = max(profile.room, profile.words)
+    return profile.format, profile.csum, profile.source_ports, profile.options, profile.rules, room
+
+
 def profile_for(kernel: Door, profiles: Iterable[Profile], tunnel: Tunnel) -> ProfileShare:
     """A profile of the content that the tunnel needs: one that is there, or a new one."""
     wanted = tunnel.wanted_profile()
     if wanted is None:
         return ProfileShare()
-    content = (wanted.format, wanted.csum, wanted.source_ports)
     for profile in profiles:
-        if (profile.format, profile.csum, profile.source_ports) == content:
+        if content(profile) == content(wanted):
             return ProfileShare(profile.number)
     share = ProfileShare()
 
     def do() -> None:
         share.number = kernel.profile_add(replace(wanted, origin=Origin.TUNNEL)).number
 
-    text = f"format {wanted.format}, csum {wanted.csum}, sport {range_word(wanted.source_ports)}"
+    text = profile_words(wanted)
     share.steps.append(
         Step(
             f"add a profile: {text}",

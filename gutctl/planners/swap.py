@@ -15,7 +15,7 @@ from gutctl.door import Door
 from gutctl.model import Info, Origin, Profile
 from gutctl.plan import Step
 from gutctl.planners.sharing import ProfileShare
-from gutctl.planners.words import range_word
+from gutctl.planners.words import options_word, range_word, rules_word
 from gutctl.tunnel import Tunnel, to_link
 
 __all__ = ["swap_profile"]
@@ -41,12 +41,12 @@ def swap_profile(
         return None
     if any(other.profile == profile.number for other in others):
         return None
-    after = replace(profile, format=asked.format, csum=asked.csum)
+    after = replace(profile, format=asked.format, csum=asked.csum, options=asked.options, rules=asked.rules)
     if not before.encap_sport:
         after = replace(after, source_ports=asked.source_ports)
     elif asked.fixed_source_port != before.encap_sport:
         return None
-    if after.csum.words != profile.csum.words or to_link(asked, info).encap_type != before.encap_type:
+    if asked.words != now.words or to_link(asked, info).encap_type != before.encap_type:
         return None
     share = ProfileShare(profile.number)
     _change(kernel, profile, after, share)
@@ -57,7 +57,10 @@ def _change(kernel: Door, before: Profile, after: Profile, share: ProfileShare) 
     there: dict[str, Any] = {}
     back: dict[str, Any] = {}
     words = []
-    for name, say in (("format", str), ("csum", str), ("source_ports", range_word)):
+    for name, say in (
+        *(("format", str), ("csum", str), ("source_ports", range_word)),
+        *(("options", options_word), ("rules", rules_word)),
+    ):
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
             there[name], back[name] = new, old

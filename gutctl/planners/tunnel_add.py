@@ -10,13 +10,14 @@ from gutctl.checks import host_network, pair, remote_checksum
 from gutctl.door import Door, Netns
 from gutctl.errors import ConflictError, NotFoundError, UsageError
 from gutctl.kinds import KINDS
-from gutctl.model import Csum, Format, Info, Module
+from gutctl.model import Csum, Format, Info, Module, Profile, differ
 from gutctl.plan import Difference, Plan, Step, Verdict, conflict
 from gutctl.planners.compare import compare
+from gutctl.planners.options import check_options
 from gutctl.planners.receiving import acquire
 from gutctl.planners.route import by_route, check_mtu, one_per_pair
 from gutctl.planners.sharing import ProfileShare, find_port, profile_for
-from gutctl.planners.words import endpoint, range_word
+from gutctl.planners.words import endpoint, options_word, range_word, rule_word
 from gutctl.tunnel import Inner, Tunnel, kind_of, to_link
 from gutctl.world import Seen, State, World
 
@@ -47,6 +48,10 @@ def check_tunnel(tunnel: Tunnel, info: Info | None = None) -> None:
     if info is not None:
         tunnel.backend.require(tunnel, info)
     remote_checksum(tunnel.format, tunnel.csum, info)
+    if tunnel.backend.profiles:
+        check_options(Profile(0, tunnel.format, tunnel.csum, options=tunnel.options, rules=tunnel.rules), info)
+    elif tunnel.options:
+        raise UsageError(f"--option: the module {tunnel.module} sends none", "leave --module out")
     pair(tunnel.local, tunnel.remote)
     _check_df(tunnel)
     for prefix in tunnel.sources:
@@ -120,6 +125,9 @@ def summary(tunnel: Tunnel, source: str | None = None) -> str:
     ]
     if not tunnel.by_flow:
         words.append(f"sport {range_word(tunnel.source_ports)}")
+    if tunnel.options:
+        words.append(f"options {options_word(tunnel.options)}")
+    words += map(rule_word, tunnel.rules)
     if tunnel.module is not Module.GUTLESS:
         words.append(f"module {tunnel.module}")
     words += [f"mtu {tunnel.mtu}", "up" if tunnel.up else "down"]
@@ -145,6 +153,7 @@ def plan_add(world: World, request: AddRequest) -> tuple[Plan, Tunnel]:
         asked = replace(asked, sources=frozenset({host_network(asked.remote)}))
     if asked.port is None:
         asked = replace(asked, sources=frozenset())
+    asked = replace(asked, segmented=differ(asked.options))
     check_tunnel(asked)
     stands = world.here
     if request.move_to is not None and not world.same(request.move_to, world.here):

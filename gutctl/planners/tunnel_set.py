@@ -18,7 +18,7 @@ from gutctl import ipwords
 from gutctl.checks import host_network
 from gutctl.door import Door
 from gutctl.errors import ConflictError, GutctlError, NotFoundError
-from gutctl.model import Link
+from gutctl.model import Link, differ
 from gutctl.plan import Plan, Step, Verdict
 from gutctl.planners.receiving import exchange
 from gutctl.planners.route import by_route, one_per_pair
@@ -31,10 +31,11 @@ from gutctl.world import Seen, State, World
 
 __all__ = ["SetRequest", "plan_set"]
 
-_SHARING = {"remote", "local", "port", "peer_port", "csum", "format", "sources", "any_source"}
+_SHARING = {"remote", "local", "port", "peer_port", "csum", "format", "options", "sources", "any_source"}
 """Settings that touch the receiving port."""
-_PROFILE = {"source_ports", "csum", "format"}
+_PROFILE = {"source_ports", "csum", "format", "options", "rules", "room"}
 _LINK = {"remote", "local", "format", "peer_port", "source_ports", "csum", "ttl", "tos", "pmtudisc", "profile"}
+_LINK |= {"options", "rules", "room"}
 """Settings that only the kernel's changelink can change."""
 _INSIDE = ("mode", "kind", "inner", "key")
 """What a link is made with, and keeps."""
@@ -73,6 +74,8 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
     kernel = world.kernel(seen.sends)
     state = world.state(seen.sends)
     check_tunnel(asked, state.info)
+    if {"options", "rules"} & set(changes):
+        asked = replace(asked, segmented=segmented(asked, state))
     if asked.mtu is None or (asked.local is None and asked.needs_local):
         asked = by_route(kernel, asked)
         check_tunnel(asked)
@@ -86,6 +89,12 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
         plan.verdict = Verdict.CHANGED
         plan.notes += notes_on(replace(asked, any_source=asked.any_source and not now.any_source), kernel)
     return plan, after
+
+
+def segmented(tunnel: Tunnel, state: State) -> bool:
+    """Whether some packet of it gets a header that no other has."""
+    chosen = (state.numbered.get(rule.profile) for rule in tunnel.rules)
+    return differ(tunnel.options) or any(profile is not None and profile.by_packet for profile in chosen)
 
 
 def _same_inside(now: Tunnel, changes: Mapping[str, Any]) -> None:
@@ -210,6 +219,15 @@ def _link_steps(
                 lambda: kernel.link_set(name, mtu=new.mtu),
                 lambda: kernel.link_set(name, mtu=before.mtu),
                 (ipwords.ip(seen.stands, "link", "set", name, "mtu", new.mtu),),
+            )
+        )
+    if new.gso_segments != before.gso_segments and not down:
+        steps.append(
+            Step(
+                f"let {name} take {'single packets only' if after.segmented else 'packets yet to be segmented'}",
+                lambda: kernel.link_set(name, gso_segments=new.gso_segments),
+                lambda: kernel.link_set(name, gso_segments=before.gso_segments),
+                (ipwords.ip(seen.stands, "link", "set", name, "gso_max_segs", new.gso_segments),),
             )
         )
     if new.alias != before.alias:

@@ -5,17 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gutctl.model import DEFAULT_SOURCE_PORTS, Accept, Address, Network, Port, PortKey
+from gutctl._wire.optiontype import Option
+from gutctl.ext_api import format_option
+from gutctl.model import DEFAULT_SOURCE_PORTS, Accept, Address, Network, Port, PortKey, Profile, Rule
 
 __all__ = [
     "accept_word",
     "endpoint",
     "number_or_inherit",
+    "options_word",
     "ordered",
     "port_name",
     "prefix_list",
+    "profile_words",
     "protocol_list",
     "range_word",
+    "rule_word",
+    "rules_word",
     "short",
     "yes",
 ]
@@ -56,6 +62,32 @@ def range_word(ports: tuple[int, int]) -> str:
     if ports == DEFAULT_SOURCE_PORTS:
         return "auto"
     return str(low) if low == high else f"{low}-{high}"
+
+
+def options_word(options: Iterable[Option]) -> str:
+    """As ``--option`` takes each, with spaces between."""
+    return " ".join(map(format_option, options)) or "none"
+
+
+def rule_word(rule: Rule) -> str:
+    """``mark 7 -> profile 513``, the mask where not all bits count."""
+    mask = "" if rule.mask == 0xFFFFFFFF else f"/0x{rule.mask:x}"
+    return f"mark 0x{rule.mark:x}{mask} -> profile {rule.profile}"
+
+
+def rules_word(rules: Iterable[Rule]) -> str:
+    """All of them, in the order in which they are tried."""
+    return ", ".join(map(rule_word, rules)) or "none"
+
+
+def profile_words(profile: Profile) -> str:
+    """What a profile says, what is usual left out."""
+    words = [f"format {profile.format}", f"csum {profile.csum}", f"sport {range_word(profile.source_ports)}"]
+    if profile.options:
+        words.append(f"options {options_word(profile.options)}")
+    if profile.room > profile.words:
+        words.append(f"room for {4 * profile.room} octets")
+    return ", ".join([*words, *map(rule_word, profile.rules)])
 
 
 def number_or_inherit(value: int, inherit: int) -> str:

@@ -161,12 +161,22 @@ class Maker:
             return self.number(attribute).to_bytes(SIZES[attribute.type], order)  # type: ignore[arg-type]
         if attribute.type == "nest":
             return self.nest(attribute)
+        if attribute.name == "options" and rng.random() < 0.9:
+            return self.options()
         if "exact-len" in attribute.checks:
             size = attribute.checks["exact-len"]
             return rng.choice((bytes(size), bytes(size - 1) + b"\1", rng.randbytes(size)))
         size = rng.choice((0, 1, 1, 2, 2, 4, 4, 8, attribute.checks.get("max-len", 16)))
         least = 0 if rng.random() < 0.1 else 1
         return bytes(rng.choice((4, 41, 47, 143, 6, 17, rng.randint(least, 255))) for _ in range(size))
+
+    def options(self) -> bytes:
+        """Options as a header has them: known types and others, padded or nearly so."""
+        rng, made = self.random, b""
+        for _ in range(rng.choice((0, 1, 1, 2, 3, 8))):
+            kind, size = rng.choice(((0x1C, 12), (0x30, 4), (0x58, 4), (0x59, 4), (0x5A, 8), (0x5B, 26), (rng.randrange(256), rng.randrange(9))))
+            made += bytes((kind, size)) + rng.choice((bytes(size), rng.randbytes(size)))
+        return made + bytes(-len(made) % 4) if rng.random() < 0.9 else made
 
     def nest(self, attribute: Attribute) -> bytes:
         """A source: one address and a length as a rule; else any of its attributes."""
@@ -296,15 +306,21 @@ class Maker:
         known = self.spec.sets[one.nested]
         inside = self.nest(one)
         highest = max(each.number for each in known.values())
+        bounded = [each for each in known.values() if "max" in each.checks]
+        sized = [each for each in known.values() if each.type in SIZES or "exact-len" in each.checks]
         match self.random.randrange(4):
-            case 0:
-                inside += attr(highest + 1, b"\0")
-            case 1:
-                inside += attr(known["prefix-len"].number, bytes((self.random.randint(129, 255),)))
+            case 1 if bounded:
+                each = self.random.choice(bounded)
+                inside += attr(each.number, bytes((self.random.randint(each.checks["max"] + 1, 255),)))
             case 2:
-                inside += attr(known["v6"].number, self.random.randbytes(self.random.choice((0, 4, 15, 17))))
-            case _:
+                each = self.random.choice(sized)
+                right = SIZES.get(each.type) or each.checks["exact-len"]
+                wrong = self.random.choice([size for size in (0, 1, 2, 3, 4, 15, 17) if size != right])
+                inside += attr(each.number, self.random.randbytes(wrong))
+            case 3:
                 inside += b"\xff\xff\1\0"
+            case _:
+                inside += attr(highest + 1, b"\0")
         self._insert(parts, attr(one.number | NLA_F_NESTED, inside))
         return f"{one.name} with something in it that it cannot have"
 

@@ -43,9 +43,11 @@ class End:
         self.kernel.port_add(Port(key, formats, fou, **settings))
         return key
 
-    def profile(self, format: Format, csum: Csum = Csum.FULL, source_ports: tuple[int, int] = (49152, 65535)) -> int:
+    def profile(
+        self, format: Format, csum: Csum = Csum.FULL, source_ports: tuple[int, int] = (49152, 65535), **more: Any
+    ) -> int:
         """Make a profile and return its number."""
-        number = self.kernel.profile_add(Profile(0, format, csum, source_ports)).number
+        number = self.kernel.profile_add(Profile(0, format, csum, source_ports, **more)).number
         self.profiles.append(number)
         return number
 

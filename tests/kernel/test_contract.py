@@ -25,8 +25,10 @@ from rawnl import (
     Refused,
     attr,
     key,
+    nest,
     split,
     u8,
+    u16,
     u32,
 )
 
@@ -191,7 +193,8 @@ def test_a_port_is_what_the_spec_says(kernel: RawNetlink, host: Host) -> None:
 
 
 def test_a_profile_is_what_the_spec_says(kernel: RawNetlink) -> None:
-    (made,) = kernel.do("PROFILE_ADD", u8("A_PROFILE_FORMAT", 2))
+    itself = nest("A_PROFILE_RULE", u32("A_RULE_MARK", 7) + u16("A_RULE_PROFILE", 1))
+    (made,) = kernel.do("PROFILE_ADD", u16("A_PROFILE_NUMBER", 1), u8("A_PROFILE_FORMAT", 2), itself)
     number = next(data for n, data in made.attributes if n == SETS["profile"]["number"].number)
     by_number = attr(SETS["profile"]["number"].number, number)
     try:

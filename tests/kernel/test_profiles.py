@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from errno import EEXIST, EINVAL, ENOENT, ENOSPC
+from errno import EEXIST, EINVAL, ENOENT, ENOSPC, ERANGE
 
 import pytest
 from net import Net
-from rawnl import NLM_F_DUMP, NLM_F_DUMP_INTR, RawNetlink, attr, n, split, u8, u16, u32
+from rawnl import NLM_F_DUMP, NLM_F_DUMP_INTR, RawNetlink, attr, n, nest, split, u8, u16, u32
 from refusals import Refusal
 
 GUTLESS = u8("A_PROFILE_FORMAT", 3)
@@ -39,6 +39,15 @@ def netlink(module_net: Net, gutless: None) -> Iterator[RawNetlink]:
     made.close()
 
 
+def options(text: str) -> bytes:
+    return attr(n("A_PROFILE_OPTIONS"), bytes.fromhex(text))
+
+
+def rule(mark: int, profile: int, mask: int | None = None) -> bytes:
+    inside = u32("A_RULE_MARK", mark) + u16("A_RULE_PROFILE", profile)
+    return nest("A_PROFILE_RULE", inside + (b"" if mask is None else u32("A_RULE_MASK", mask)))
+
+
 def add(body: bytes, error: int, sentence: str, attribute: str | int | None = None) -> Refusal:
     return Refusal("PROFILE_ADD", body, error, sentence, attribute)
 
@@ -53,10 +62,14 @@ CSUM = (EINVAL, "unknown checksum mode", "A_PROFILE_CSUM")
 ORIGIN = (EINVAL, "unknown origin", "A_PROFILE_ORIGIN")
 ZERO = (EINVAL, "source port 0 is no port")
 BACKWARDS = (EINVAL, "the source port range ends before it begins")
-UNFIT = (EINVAL, "a profile's number is 1 to 255, and 256 more for each 4 octets of its options", "A_PROFILE_NUMBER")
-STAYS = (EINVAL, "the header's length is part of the profile's number and stays")
+UNFIT = (EINVAL, "a profile's number is 1 to 255, and 256 more for each 4 octets of its options, at least", "A_PROFILE_NUMBER")
+STAYS = (EINVAL, "links keep room for the header that the profile's number tells, which this is longer than")
 FOU_REMOTE = (EINVAL, "FOU has no header to say that a checksum is left to the receiver")
 DRAFT = (EINVAL, "the draft's remote checksum is one of format GUE")
+WHOLE = "options are whole words of 4 octets: the rest is padding"
+BEHIND = "an option ends behind the options"
+TWICE = "an option stands twice that may stand once"
+ONLY = "only format GUT-less has options"
 NONE = (ENOENT, "no such profile", "A_PROFILE_NUMBER")
 LENGTH = (EINVAL, "invalid attribute length")
 
@@ -75,14 +88,10 @@ REFUSED: dict[str, Refusal] = {
     "sport to 0": add(GUTLESS + sport(5, 0), *BACKWARDS, "A_PROFILE_SPORT_MIN"),
     "sport max below the default min": add(GUTLESS + sport(None, 49151), *BACKWARDS, "A_PROFILE_SPORT_MAX"),
     "number 256": add(number(256) + GUTLESS, *UNFIT),
-    "number 257": add(number(257) + GUTLESS, *UNFIT),
-    "number 8191": add(number(8191) + GUTLESS, *UNFIT),
     "number 65535": add(number(65535) + GUTLESS, *UNFIT),
     "remote, no words": add(number(7) + GUTLESS + REMOTE, *UNFIT),
     "remote, 1 word": add(number(263) + GUTLESS + REMOTE, *UNFIT),
     "remote, index 0": add(number(512) + GUTLESS + REMOTE, *UNFIT),
-    "remote, 3 words": add(number(775) + GUTLESS + REMOTE, *UNFIT),
-    "draft, 2 words": add(number(519) + u8("A_PROFILE_FORMAT", 2) + u8("A_PROFILE_CSUM", 4), *UNFIT),
     "fou, remote": add(u8("A_PROFILE_FORMAT", 1) + REMOTE, *FOU_REMOTE, "A_PROFILE_CSUM"),
     "fou, by the draft": add(u8("A_PROFILE_FORMAT", 1) + u8("A_PROFILE_CSUM", 4), *DRAFT, "A_PROFILE_CSUM"),
     "gutless, by the draft": add(GUTLESS + u8("A_PROFILE_CSUM", 4), *DRAFT, "A_PROFILE_CSUM"),
@@ -110,11 +119,50 @@ REFUSED: dict[str, Refusal] = {
     "del with more": Refusal("PROFILE_DEL", number(1) + GUTLESS, EINVAL, "Unsupported attribute", "A_PROFILE_FORMAT"),
     "get with more": Refusal("PROFILE_GET", number(1) + sport(1, 2), EINVAL, "Unsupported attribute", "A_PROFILE_SPORT_MIN"),
     "stats": add(GUTLESS + attr(n("A_PROFILE_STATS") | 0x8000), EINVAL, "Unsupported attribute", "A_PROFILE_STATS"),
-    "unknown": add(GUTLESS + attr(8), EINVAL, "Unknown attribute type", 8),
+    "unknown": add(GUTLESS + attr(n("A_PROFILE_FLAGS") + 1), EINVAL, "Unknown attribute type", n("A_PROFILE_FLAGS") + 1),
     "unknown far": change(attr(0x3FFF), EINVAL, "Unknown attribute type", 0x3FFF),
     "format of 2 octets": add(u16("A_PROFILE_FORMAT", 3), *LENGTH, "A_PROFILE_FORMAT"),
     "number of 4 octets": add(u32("A_PROFILE_NUMBER", 3) + GUTLESS, *LENGTH, "A_PROFILE_NUMBER"),
     "number of 1 octet": Refusal("PROFILE_DEL", u8("A_PROFILE_NUMBER", 1), *LENGTH, "A_PROFILE_NUMBER"),
+    "number 8192": add(number(8192 + 1) + GUTLESS, *UNFIT),
+    "options, number without room": add(number(7) + GUTLESS + options("5804 00000007 0000"), *UNFIT),
+    "options, number with less room": add(number(263) + GUTLESS + options("5804 00000007 0000"), *UNFIT),
+    "room above the number's": add(number(263) + GUTLESS + u8("A_PROFILE_ROOM", 2), *UNFIT),
+    "room 32": add(GUTLESS + u8("A_PROFILE_ROOM", 32), ERANGE, "integer out of range", "A_PROFILE_ROOM"),
+    "set room": change(u8("A_PROFILE_ROOM", 1), EINVAL, "the room for options is part of the profile's number and stays", "A_PROFILE_ROOM"),
+    "set options": change(options("1e02 0001"), *STAYS, "A_PROFILE_OPTIONS"),
+    "options of 128 octets": add(GUTLESS + options("00" * 128), ERANGE, "Attribute failed policy validation", "A_PROFILE_OPTIONS"),
+    "options, no whole word": add(GUTLESS + options("1e01 00"), EINVAL, WHOLE, "A_PROFILE_OPTIONS"),
+    "options that overrun": add(GUTLESS + options("1e03 0001"), EINVAL, BEHIND, "A_PROFILE_OPTIONS"),
+    "options, a type alone": add(GUTLESS + options("000000 1e"), EINVAL, BEHIND, "A_PROFILE_OPTIONS"),
+    "options that overrun by 255": add(GUTLESS + options("1eff" + "00" * 122), EINVAL, BEHIND, "A_PROFILE_OPTIONS"),
+    "remote checksum as an option": add(
+        GUTLESS + options("5904 00000000 0100"), EINVAL, "the remote checksum is a checksum mode, and no option to be set", "A_PROFILE_OPTIONS"
+    ),
+    "auth without a key": add(GUTLESS + options("5b1a" + "00" * 26), EINVAL, "option auth needs a key", "A_PROFILE_OPTIONS"),
+    "timing of 4 octets": add(GUTLESS + options("1c04 00000000 0100"), EINVAL, "option timing has 12 octets", "A_PROFILE_OPTIONS"),
+    "group twice": add(GUTLESS + options("5804 00000007" * 2), EINVAL, TWICE, "A_PROFILE_OPTIONS"),
+    "session twice": add(GUTLESS + options("5a00" * 2), EINVAL, TWICE, "A_PROFILE_OPTIONS"),
+    "timing twice": add(GUTLESS + options(("1c0c" + "00" * 12) * 2), EINVAL, TWICE, "A_PROFILE_OPTIONS"),
+    "options of gue": add(u8("A_PROFILE_FORMAT", 2) + options("1e02 0001"), EINVAL, ONLY, "A_PROFILE_OPTIONS"),
+    "options of fou": add(u8("A_PROFILE_FORMAT", 1) + options("1e02 0001"), EINVAL, ONLY, "A_PROFILE_OPTIONS"),
+    "options and the checksum's": add(
+        GUTLESS + REMOTE + options("1e7a" + "00" * 122), EINVAL,
+        "the options and the checksum's leave no room for each other", "A_PROFILE_OPTIONS",
+    ),
+    "rule without a profile": add(GUTLESS + nest("A_PROFILE_RULE", u32("A_RULE_MARK", 1)), EINVAL, "a rule is a mark and a profile", "A_PROFILE_RULE"),
+    "rule without a mark": add(GUTLESS + nest("A_PROFILE_RULE", u16("A_RULE_PROFILE", 1)), EINVAL, "a rule is a mark and a profile", "A_PROFILE_RULE"),
+    "rule that fits nothing": add(
+        GUTLESS + rule(0x17, 1, 0xF), EINVAL, "no packet fits: the mark has bits set that the mask leaves out", "A_PROFILE_RULE"
+    ),
+    "rule to nobody": add(GUTLESS + rule(7, 99), ENOENT, "there is no such profile as a rule names", "A_PROFILE_RULE"),
+    "rule to 0": add(GUTLESS + rule(7, 0), ENOENT, "there is no such profile as a rule names", "A_PROFILE_RULE"),
+    "rule to a longer one": add(
+        GUTLESS + rule(7, 257), EINVAL, "a rule's profile has longer headers than links with this one keep room for", "A_PROFILE_RULE"
+    ),
+    "set rule to nobody": change(rule(7, 99), ENOENT, "there is no such profile as a rule names", "A_PROFILE_RULE"),
+    "33 rules": add(GUTLESS + b"".join(rule(mark, 1) for mark in range(33)), ENOSPC, "a profile has 32 rules at most", "A_PROFILE_RULE"),
+    "flags 2": change(u32("A_PROFILE_FLAGS", 2), EINVAL, "reserved bit set", "A_PROFILE_FLAGS"),
     "leftover": add(GUTLESS + b"\1\0\0", EINVAL, "bytes leftover after parsing attributes"),
 }
 
@@ -145,7 +193,7 @@ def test_round_trip(fresh: RawNetlink) -> None:
     assert told(fresh, 1) == default
     stats = dict(split(fresh.do("PROFILE_GET", number(1))[0].first("A_PROFILE_STATS") or b""))
     stats.pop(n("A_TX_PAD"), None)
-    assert set(stats) == set(range(n("A_TX_PACKETS"), n("A_TX_ICMP_ERRORS") + 1))
+    assert set(stats) == set(range(n("A_TX_PACKETS"), n("A_TX_DROP_SUPER_PACKET") + 1))
     assert set(stats.values()) == {bytes(8)}
     changes = {"FORMAT": 2, "CSUM": 2, "SPORT_MIN": 1, "SPORT_MAX": 65534, "ORIGIN": 1}
     for name, value in changes.items():
@@ -172,6 +220,52 @@ def test_the_number_tells_the_header(fresh: RawNetlink) -> None:
     assert told(fresh, 513)["FORMAT"] == 3 and told(fresh, 513)["CSUM"] == 3
     for value in (1, 257, 513, 514, 767):
         fresh.do("PROFILE_DEL", number(value))
+    # more room than the header needs
+    for body, value in (
+        (number(8191), 8191),
+        (u8("A_PROFILE_ROOM", 3), 769),
+        (u8("A_PROFILE_ROOM", 1) + options("1e02 0001 1e02 0002"), 513),
+        (number(1025) + options("1e02 0001"), 1025),
+    ):
+        fresh.do("PROFILE_ADD", GUTLESS, body)
+        assert fresh.do("PROFILE_GET", number(value))[0].first("A_PROFILE_ROOM") == bytes((value >> 8,))
+    # and of what is there some may be used later
+    fresh.do("PROFILE_SET", number(769), options("1e0a" + "00" * 10))
+    fresh.do("PROFILE_SET", number(513), options(""))
+    for value in (513, 769, 1025, 8191):
+        fresh.do("PROFILE_DEL", number(value))
+
+
+def test_options_and_rules_round_trip(fresh: RawNetlink) -> None:
+    """Octet by octet, in their order; what a request does not speak of stays."""
+
+    def rules(value: int) -> list[bytes]:
+        (message,) = fresh.do("PROFILE_GET", number(value))
+        return [data for kind, data in message.attributes if kind == n("A_PROFILE_RULE")]
+
+    def area(value: int) -> bytes | None:
+        return fresh.do("PROFILE_GET", number(value))[0].first("A_PROFILE_OPTIONS")
+
+    every = bytes(range(2, 120))
+    fresh.do("PROFILE_ADD", number(1), GUTLESS)
+    fresh.do("PROFILE_ADD", GUTLESS, options("1e76" + every.hex() + "0102 0000"))
+    fresh.do("PROFILE_ADD", GUTLESS, options("5804 00000007 0000"))
+    long, group = 31 * 256 + 1, 2 * 256 + 1
+    assert area(1) == b""
+    assert area(long) == bytes.fromhex("1e76") + every + bytes.fromhex("01020000")
+    fresh.do("PROFILE_SET", number(long), rule(7, 1) + rule(0x10, group, 0xF0) + rule(0, long, 0))
+    wanted = [rule(7, 1, 0xFFFFFFFF), rule(0x10, group, 0xF0), rule(0, long, 0)]
+    assert [sorted(split(one)) for one in rules(long)] == [sorted(split(one[4:])) for one in wanted]
+    fresh.do("PROFILE_SET", number(long), sport(7, 8))
+    assert len(rules(long)) == 3 and area(long) is not None
+    fresh.do("PROFILE_SET", number(long), options("1e00 0000"))
+    assert len(rules(long)) == 3 and area(long) == bytes.fromhex("1e000000")
+    fresh.do("PROFILE_SET", number(long), rule(9, 1))
+    assert len(rules(long)) == 1
+    fresh.do("PROFILE_SET", number(long), u32("A_PROFILE_FLAGS", n("PROFILE_F_REPLACE_RULES")))
+    assert rules(long) == []
+    fresh.do("PROFILE_ADD", number(long + 1), GUTLESS, *(rule(mark, 1) for mark in range(32)))
+    assert len(rules(long + 1)) == 32
 
 
 def test_all_255_numbers(fresh: RawNetlink) -> None:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from fake_links import FakeLinks
 
@@ -36,6 +36,7 @@ from gutctl.model import (
     Port,
     PortKey,
     Profile,
+    ProfileChange,
     Stats,
 )
 from gutctl.world import World
@@ -71,7 +72,7 @@ class Machine:
         self.loaded = True
         self.fou = True
         self.fou6 = True
-        self.features = frozenset({"ipv6", "remcsum", "icmp"})
+        self.features = frozenset({"ipv6", "remcsum", "icmp", "options"})
         self.unreachable: set[str] = set()
         self.requests: list[str] = []
         self.fail_at: int | None = None
@@ -268,41 +269,33 @@ class FakeKernel(FakeLinks):
     def profile_add(self, profile: Profile) -> Profile:
         self._loaded()
         self.machine.changing("profile_add")
-        words = profile.csum.words << 8
+        words = max(profile.words, profile.room) << 8
         free = (words | number for number in range(1, 256) if words | number not in self.space.profiles)
         number = profile.number or next(free)
         self._check_profile(replace(profile, number=number))
         if number in self.space.profiles:
             raise ConflictError("this profile is there already")
-        self.space.profiles[number] = replace(profile, number=number)
+        self.space.profiles[number] = replace(profile, number=number, room=number >> 8)
         return self.space.profiles[number]
 
-    def profile_set(
-        self,
-        number: int,
-        *,
-        format: Format | None = None,
-        csum: Csum | None = None,
-        source_ports: tuple[int, int] | None = None,
-        origin: Origin | None = None,
-    ) -> None:
+    def profile_set(self, number: int, **change: Unpack[ProfileChange]) -> None:
         self._loaded()
         self.machine.changing(f"profile_set {number}")
         if number not in self.space.profiles:
             raise NotFoundError("no such profile")
-        given: dict[str, Any] = {
-            "format": format, "csum": csum, "source_ports": source_ports, "origin": origin,
-        }  # fmt: skip
-        new = replace(
-            self.space.profiles[number],
-            **{name: value for name, value in given.items() if value is not None},
-        )
+        new = replace(self.space.profiles[number], **change)
         self._check_profile(new)
         self.space.profiles[number] = new
 
     def _check_profile(self, profile: Profile) -> None:
-        if profile.number >> 8 != profile.csum.words:
+        if profile.number >> 8 < profile.words:
             raise GutctlError("the number does not tell the length of what is added")
+        if profile.options and profile.format is not Format.GUTLESS:
+            raise GutctlError("only format GUT-less has options")
+        if any(rule.profile >> 8 > profile.number >> 8 for rule in profile.rules):
+            raise GutctlError("a rule's profile has longer headers than links with this one keep room for")
+        if not {rule.profile for rule in profile.rules} <= {profile.number, *self.space.profiles}:
+            raise NotFoundError("there is no such profile as a rule names")
         if profile.csum.remote and (
             profile.format is Format.FOU or (profile.csum is Csum.REMOTE_DRAFT and profile.format is not Format.GUE)
         ):

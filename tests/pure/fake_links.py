@@ -94,6 +94,7 @@ class FakeLinks:
         mtu: int | None = None,
         up: bool | None = None,
         alias: str | None = None,
+        gso_segments: int | None = None,
         netns: Netns = None,
     ) -> None:
         self.machine.changing(f"link_set {name}")
@@ -105,6 +106,8 @@ class FakeLinks:
             if len(alias) > 255:
                 raise GutctlError("the alias is too long")
             link = replace(link, alias=alias)
+        if gso_segments is not None:
+            link = replace(link, gso_segments=gso_segments)
         if up and link.encap_type == 0:
             raise AssertionError("plain packets would leave")
         if up is not None:

@@ -91,11 +91,17 @@ enum gutless_port_flags {
 	GUTLESS_PORT_F_REPLACE_SOURCES = 1 << 0,
 };
 
+/* GUTLESS_A_PROFILE_FLAGS: how one PROFILE_SET request is meant. */
+enum gutless_profile_flags {
+	GUTLESS_PROFILE_F_REPLACE_RULES = 1 << 0, /* by those in it, if any */
+};
+
 /* GUTLESS_A_INFO_FEATURES */
 enum gutless_feature {
 	GUTLESS_FEATURE_IPV6 = 1 << 0,
 	GUTLESS_FEATURE_REMCSUM = 1 << 1,
 	GUTLESS_FEATURE_ICMP = 1 << 2,	/* errors reach the links */
+	GUTLESS_FEATURE_OPTIONS = 1 << 3, /* profiles carry options */
 };
 
 /* GUTLESS_CMD_INFO_GET */
@@ -172,11 +178,33 @@ enum gutless_profile_attr {
 	GUTLESS_A_PROFILE_SPORT_MAX,	/* u16, host order */
 	GUTLESS_A_PROFILE_ORIGIN,	/* u8: enum gutless_origin */
 	GUTLESS_A_PROFILE_STATS,	/* nest: enum gutless_tx_attr */
+	GUTLESS_A_PROFILE_OPTIONS,	/* octets: the options of each packet,
+					 * as in the header, whole words
+					 */
+	GUTLESS_A_PROFILE_ROOM,		/* u8: words of 4 octets that links
+					 * keep for options, at least; in ADD
+					 */
+	GUTLESS_A_PROFILE_RULE,		/* nest, many: which packets take
+					 * another profile; in a SET: all of them
+					 */
+	GUTLESS_A_PROFILE_FLAGS,	/* u32: enum gutless_profile_flags */
 
 	__GUTLESS_A_PROFILE_MAX,
 };
 
 #define GUTLESS_A_PROFILE_MAX (__GUTLESS_A_PROFILE_MAX - 1)
+
+/* The first rule that fits a packet's firewall mark names its profile. */
+enum gutless_rule_attr {
+	GUTLESS_A_RULE_UNSPEC,
+	GUTLESS_A_RULE_MARK,		/* u32 */
+	GUTLESS_A_RULE_MASK,		/* u32: bits that count; absent: all */
+	GUTLESS_A_RULE_PROFILE,		/* u16: number */
+
+	__GUTLESS_A_RULE_MAX,
+};
+
+#define GUTLESS_A_RULE_MAX (__GUTLESS_A_RULE_MAX - 1)
 
 /*
  * Counters: u64 each. Packets count the segments of a merged or a yet
@@ -224,6 +252,9 @@ enum gutless_tx_attr {
 	GUTLESS_A_TX_DROP_NO_MEMORY,
 	GUTLESS_A_TX_GSO_PACKETS,	/* of the packets: left unsegmented */
 	GUTLESS_A_TX_ICMP_ERRORS,	/* ICMP errors handed to the links */
+	GUTLESS_A_TX_DROP_SUPER_PACKET,	/* to be segmented, which cannot be as
+					 * each packet's header is another
+					 */
 
 	__GUTLESS_A_TX_MAX,
 };

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options and rules of a record as text."""
+
+from __future__ import annotations
+
+from gutctl.records import Record
+
+__all__ = ["rule_text"]
+
+
+def rule_text(rule: Record) -> str:
+    """``mark 0x7 -> profile 513``; the mask where not all bits count."""
+    mask = "" if rule["mask"] == 0xFFFFFFFF else f"/0x{rule['mask']:x}"
+    return f"mark 0x{rule['mark']:x}{mask} -> profile {rule['profile']}"

@@ -53,6 +53,7 @@ __all__ = [
     "pad",
     "parse_option",
     "type_named",
+    "type_number",
     "type_of",
     "types",
 ]
@@ -108,6 +109,11 @@ def type_named(word: str) -> OptionType:
     if found is None:
         raise NotFoundError(f"nobody declared option 0x{number:02x}", f"it can be given as octets: 0x{number:02x}=HEX")
     return found
+
+
+def type_number(word: str) -> int:
+    """The number of a type by its name or number, declared or not. Raises as :func:`type_named` does."""
+    return _number(word) if word[:1].isdigit() else type_named(word).number
 
 
 def _number(word: str) -> int:

@@ -16,7 +16,7 @@ __all__ = ["ext"]
 @click.group()
 @common
 def ext() -> None:
-    """Options of the GUT-less header: what types there are."""
+    """Options of the GUT-less header: what types there are, and what tunnels send."""
 
 
 @ext.command(name="list")

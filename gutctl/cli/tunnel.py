@@ -27,7 +27,7 @@ from gutctl.records import Record, port_record, seen_record, tunnel_record
 from gutctl.tunnel import PROTOCOL, Inner, Tunnel
 from gutctl.world import Seen, State
 
-__all__ = ["tunnel"]
+__all__ = ["finish", "tunnel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 AUTO = "auto"
@@ -180,7 +180,7 @@ def add(session: Session, /, **given: Any) -> None:
     request = _add_request(session, given)
     plan, wanted = plan_add(session.world, request)
     stands = request.move_to if request.move_to is not None else session.world.here
-    _finish(session, plan, wanted, stands)
+    finish(session, plan, wanted, stands)
 
 
 def _add_request(session: Session, given: dict[str, Any]) -> AddRequest:
@@ -265,7 +265,7 @@ def set_(session: Session, /, **given: Any) -> None:
     if not changes:
         raise UsageError("nothing to change was given", "gutctl tunnel set --help")
     plan, after = plan_set(session.world.using(session.only), SetRequest(name, changes))
-    _finish(session, plan, after, session.world.here)
+    finish(session, plan, after, session.world.here)
 
 
 def _changes(given: dict[str, Any]) -> dict[str, Any]:
@@ -306,7 +306,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
-def _finish(session: Session, plan: Plan, wanted: Tunnel, stands: Any) -> None:
+def finish(session: Session, plan: Plan, wanted: Tunnel, stands: Any) -> None:
     """Carry out and print the record: of what runs then, or with --check of what would."""
 
     def record(done: bool) -> Record:

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from gutctl import ipwords
 from gutctl.checks import remote_checksum as check_csum
 from gutctl.errors import ConflictError, InUseError, NotFoundError, UsageError
-from gutctl.model import Info, Origin, Profile
+from gutctl.model import ANY_SEGMENTS, Info, Origin, Profile
 from gutctl.plan import Difference, Plan, Step, Verdict, conflict
 from gutctl.planners.options import check_options, option_words_for
 from gutctl.planners.sharing import content
 from gutctl.planners.words import options_word, profile_words, range_word, rules_word
+from gutctl.tunnel import Tunnel
 from gutctl.world import World
 
 __all__ = ["check_profile", "plan_profile_add", "plan_profile_del", "plan_profile_set"]
@@ -138,6 +141,8 @@ def plan_profile_set(world: World, number: int, changes: Mapping[str, Any]) -> t
             "links count on the number: gutctl profile add another one, and set the links to it",
         )
     plan, after = _set(world, now, changes)
+    if after.by_packet and not now.by_packet:
+        plan.steps[:0] = _segment(world, number)
     if plan.pending:
         names = _users(world, number)
         if names and "format" in changes:
@@ -146,7 +151,31 @@ def plan_profile_set(world: World, number: int, changes: Mapping[str, Any]) -> t
 
 
 def _users(world: World, number: int) -> list[str]:
-    return sorted(seen.tunnel.name for seen in world.sending(world.here) if seen.tunnel.profile == number)
+    return sorted(seen.tunnel.name for seen in world.sending(world.here) if uses(seen.tunnel, number))
+
+
+def uses(tunnel: Tunnel, number: int) -> bool:
+    """Whether it sends with a profile, all its packets or those that a rule says."""
+    return number == tunnel.profile or any(rule.profile == number for rule in tunnel.rules)
+
+
+def _segment(world: World, number: int) -> list[Step]:
+    """Links that send with a profile whose header is from now on another one for each packet."""
+    steps = []
+    for seen in world.sending(world.here):
+        name = seen.tunnel.name
+        if not uses(seen.tunnel, number) or seen.tunnel.segmented:
+            continue
+        kernel = world.kernel(seen.stands)
+        steps.append(
+            Step(
+                f"let {name} take single packets only",
+                partial(kernel.link_set, name, gso_segments=1),
+                partial(kernel.link_set, name, gso_segments=ANY_SEGMENTS),
+                (ipwords.ip(seen.stands, "link", "set", name, "gso_max_segs", 1),),
+            )
+        )
+    return steps
 
 
 def plan_profile_del(world: World, number: int, *, must_exist: bool = False, force: bool = False) -> Plan:

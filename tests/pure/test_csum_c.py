@@ -8,7 +8,6 @@ of it is as wrong as the packet.
 from __future__ import annotations
 
 import random
-import shutil
 import struct
 import subprocess
 from collections.abc import Iterable
@@ -16,11 +15,11 @@ from pathlib import Path
 
 import pytest
 import summed
+from compiled import compiled
 from summed import Packet
 
 from gutctl.encap import checksum
 
-ROOT = Path(__file__).resolve().parents[2]
 TOLD = summed.plain() + summed.surplus() + summed.carried()
 UNTOLD = summed.untold()
 
@@ -33,14 +32,7 @@ Answer = tuple[int, int] | None
 @pytest.fixture(scope="module")
 def teller(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """csum_c.c, compiled."""
-    compiler = shutil.which("gcc")
-    assert compiler, "gcc is needed: apt-get install gcc libc6-dev"
-    program = tmp_path_factory.mktemp("csum") / "teller"
-    command = [compiler, "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-sign-compare"]
-    command += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    command += [f"-I{ROOT / 'kmod'}", f"-I{ROOT / 'kmod/include/uapi'}"]
-    subprocess.run([*command, "-o", str(program), str(Path(__file__).with_name("csum_c.c"))], check=True)
-    return program
+    return compiled("csum_c.c", tmp_path_factory.mktemp("csum"))
 
 
 def ask(teller: Path, questions: Iterable[Question]) -> list[Answer]:

@@ -1,29 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/protocol.md says what the code does: its vectors, its tables, its order of drop reasons."""
+"""docs/protocol.md says what the code does: its tables, its order of drop reasons. Its vectors: test_protocol_vectors.py."""
 
 from __future__ import annotations
 
 import re
-import tomllib
-from pathlib import Path
-from typing import Any
 
 import pytest
+from vectors import ROOT, TEXT
 
 from gutctl import encap
 from gutctl._wire import gue, options
 from gutctl._wire.verdict import INNER_MIN
-from gutctl.dissect import dissect_packet, dissect_payload
-from gutctl.encap import Accepted, Decoded, EncapError, Gutless, Option
+from gutctl.encap import EncapError, Option
 
-ROOT = Path(__file__).resolve().parents[2]
-TEXT = (ROOT / "docs/protocol.md").read_text()
-FORMATS: dict[type[Any], str] = {encap.Gue: "gue0", encap.Bare: "bare", Gutless: "gutless"}
-
-
-def blocks() -> dict[str, list[dict[str, Any]]]:
-    """All TOML of the document, joined."""
-    return tomllib.loads("\n".join(re.findall(r"^```toml\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)))
 
 
 def section(number: str) -> str:
@@ -39,79 +28,6 @@ def rows(text: str) -> list[list[str]]:
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     rules = [index for index, row in enumerate(cells) if set("".join(row)) == {"-"}]
     return [row for index, row in enumerate(cells) if index not in rules and index + 1 not in rules]
-
-
-VECTORS = blocks()["vector"]
-PACKETS = blocks()["packet"]
-
-
-def test_there_are_vectors_of_every_kind() -> None:
-    assert {vector.get("format") for vector in VECTORS} >= {"bare", "gue0", "gutless", None}
-    assert len({vector["name"] for vector in VECTORS}) == len(VECTORS)
-    told = {vector["verdict"] for vector in VECTORS}
-    # those that a vector can show: not the port's formats, its sources, nor the depth
-    assert told == {
-        *("accepted", "truncated", "variant", "flags", "length", "control", "options"),
-        *("check", "protocol-zero", "protocol", "inner", "remcsum"),
-    }
-
-
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
-def test_vector(vector: dict[str, Any]) -> None:
-    known = {*("name", "payload", "format", "header_octets", "next", "check", "error", "verdict")}
-    assert set(vector) <= known | {"accept_inner", "udp_checksum", "transport", "finished"}, "a key that nothing reads"
-    payload = bytes.fromhex(vector["payload"])
-    inner = vector.get("accept_inner", [4, 41, 47, 143])
-    verdict = encap.receive_verdict(payload, inner=inner, udp_checksum=vector.get("udp_checksum", True))
-    if vector["verdict"] == "accepted":
-        assert verdict == Accepted(vector["next"], vector["header_octets"])
-    else:
-        assert verdict == encap.Dropped(vector["verdict"])
-
-    if "error" in vector:
-        with pytest.raises(EncapError) as caught:
-            encap.decode(payload)
-        assert caught.value.reason == vector["error"]
-        return
-    decoded = encap.decode(payload)
-    assert FORMATS[type(decoded.header)] == vector["format"]
-    assert decoded == Decoded(
-        decoded.header, vector.get("next"), payload[vector["header_octets"] :], vector["header_octets"]
-    )
-    assert encap.encode(decoded.header, decoded.payload) == payload
-    if vector["format"] == "gutless":
-        assert encap.check_state(payload) == vector.get("check", "none")
-    remote = encap.remote_of(decoded.header)
-    if vector["verdict"] == "accepted":
-        assert ("finished" in vector) == (remote is not None)
-    if "finished" in vector:
-        assert remote
-        made = encap.remote_finish(decoded.payload, remote)
-        assert made[remote.offset : remote.offset + 2].hex() == vector["finished"]
-    if "transport" in vector:
-        assert encap.transport_checksum_ok(None, None, vector["next"], decoded.payload)
-
-
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
-def test_inner_packets_of_vectors_are_sound(vector: dict[str, Any]) -> None:
-    """What a vector carries has right checksums, but where damage is its point."""
-    if vector["verdict"] not in ("accepted", "options", "flags") or "error" in vector:
-        return
-    found = dissect_payload(bytes.fromhex(vector["payload"]))
-    assert found.problem is None
-    states = {layer.to_json().get("checksum_state") for layer in found.layers} - {None}
-    assert states <= {"ok", "remote"}
-
-
-@pytest.mark.parametrize("packet", PACKETS, ids=lambda packet: packet["name"])
-def test_packet(packet: dict[str, Any]) -> None:
-    octets = bytes.fromhex(packet["octets"])
-    assert list(dissect_packet(octets).lines(short=True)) == packet["lines"]
-    # both checksums of section 5.1 are the one on the wire
-    udp, payload = octets[20:28], octets[28:]
-    pseudo = octets[12:20] + b"\0\x11" + (len(octets) - 20).to_bytes(2, "big")
-    assert encap.ones_sum(pseudo + udp) == 0xFFFF
-    assert encap.ones_sum(pseudo + udp + payload) == 0xFFFF
 
 
 def test_reasons_are_those_of_the_kernel_and_all_of_them() -> None:

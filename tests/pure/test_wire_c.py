@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 import struct
 import subprocess
 from collections import Counter
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from compiled import compiled
 from gue_cases import GROUPS
 
 from gutctl.encap import Accepted, Dropped, receive_verdict
@@ -76,14 +76,7 @@ class Case:
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """wire_c.c, compiled."""
-    compiler = shutil.which("gcc")
-    assert compiler, "gcc is needed: apt-get install gcc libc6-dev"
-    program = tmp_path_factory.mktemp("wire") / "judge"
-    command = [compiler, "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-sign-compare"]
-    command += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    command += [f"-I{ROOT / 'kmod'}", f"-I{ROOT / 'kmod/include/uapi'}"]
-    subprocess.run([*command, "-o", str(program), str(Path(__file__).with_name("wire_c.c"))], check=True)
-    return program
+    return compiled("wire_c.c", tmp_path_factory.mktemp("wire"))
 
 
 def compare(program: Path, cases: list[Case]) -> Counter[str]:

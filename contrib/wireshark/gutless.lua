@@ -397,6 +397,8 @@ local function show_gue_field(item, field, tvb, at, size, flags)
     local values = show(sub, gue_fields, "gue0." .. field.name, layout, tvb(at, past - at))
     if field.name == "magic" and tvb(at, 8):bytes() ~= MAGIC then
         sub:add_proto_expert_info(gue_problems.magic)
+    elseif field.name == "private_flags" and values.flags % 0x80000000 ~= 0 then
+        sub:add_proto_expert_info(gue_problems.flags)
     end
     return past, values
 end

@@ -14,7 +14,6 @@ from gutctl._wire.verdict import INNER_MIN
 from gutctl.encap import EncapError, Option
 
 
-
 def section(number: str) -> str:
     """The text of one section, up to the next heading of any level."""
     found = re.search(rf"^##+ {re.escape(number)}\.? .*?(?=^##)", TEXT, re.DOTALL | re.MULTILINE)

@@ -104,7 +104,6 @@ local gue_fields = {
     body = ProtoField.bytes("gue0.body", "Body"),
 }
 local fou_fields = { protocol = ProtoField.uint8("gutless_fou.protocol", "Protocol", base.DEC, PROTOCOLS) }
-
 -- Makes the fields of a layout known under a prefix, in `into`.
 local function register(into, prefix, layout)
     for _, one in ipairs(layout) do
@@ -125,7 +124,6 @@ end
 local function prefix_of(option)
     return "gutless.option." .. option.name:gsub("-", "_")
 end
-
 for _, option in pairs(OPTIONS) do
     register(fields, prefix_of(option), option)
 end

@@ -4,12 +4,12 @@ tests/kernel/test_protocol_vectors.py."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 from compiled import compiled
+from protocol_options import option
 from readers import by_gutctl, by_scapy, by_tshark, without
 from scapy.packet import Raw
 from test_wire_c import Case, compare
@@ -17,28 +17,12 @@ from test_wireshark import packet
 from vectors import PACKETS, SUMS, VECTORS, Vector
 
 from gutctl import encap
-from gutctl._wire.optiontype import type_of
 from gutctl.dissect import dissect_packet, dissect_payload
-from gutctl.encap import Accepted, Decoded, EncapError, Gue, Gutless, Option
+from gutctl.encap import Accepted, Decoded, EncapError, Gue, Gutless
 from gutctl.scapy_layer import GUE, GUTless, GUTOption
 
 FORMATS: dict[type[Any], str] = {Gue: "gue0", encap.Bare: "bare", Gutless: "gutless"}
 each = pytest.mark.parametrize("vector", VECTORS, ids=str)
-
-
-def option(told: dict[str, Any]) -> Option:
-    """An option from what the document says of it: name and data, or name and fields."""
-    name, rest = told["type"], {key: value for key, value in told.items() if key != "type"}
-    known = type_of(name)
-    if known is None:
-        return Option(int(name, 0), bytes.fromhex(rest["data"]))
-    if known.value is None or not rest:
-        return Option(known.number, bytes.fromhex(rest.get("data", "")))
-    words = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in rest.items()}
-    if known.value is encap.ObservedAddress:
-        return encap.ObservedAddress(ip_address(words["address"]), int(words["port"])).option()
-    assert not set(known.value.left_out()) - set(words) - {"reserved"}, "the document says every field"
-    return known.value.parse(words).option()
 
 
 def test_there_are_vectors_of_every_kind() -> None:

@@ -27,13 +27,14 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import NoPayload
 
-from gutctl.dissect import dissect_packet
+from gutctl.dissect import Ports, dissect_packet
 from gutctl.pcap import LINK_RAW
 from gutctl.scapy_layer import GUE, GUTless
 
 ROOT = Path(__file__).resolve().parents[2]
 LUA = ROOT / "contrib/wireshark/gutless.lua"
 Header = dict[str, Any]
+PORTS = Ports()
 STATES = {"0": "bad", "1": "ok", "2": "cut", "3": "none"}
 
 
@@ -67,10 +68,10 @@ _GUE_FIELDS = (
 _MESSAGE = {1: ("id", "sequence", "data"), 2: ("id", "sequence", "data"), 3: ("code", "pointer", "quote")}
 
 
-def by_gutctl(packet: bytes) -> list[Header]:
+def by_gutctl(packet: bytes, ports: Ports = PORTS) -> list[Header]:
     """What ``gutctl decode --json`` says."""
     found = []
-    for layer in dissect_packet(packet).to_json()["layers"]:
+    for layer in dissect_packet(packet, ports).to_json()["layers"]:
         kind = layer["header"]
         if kind == "bare":
             found.append({"format": "bare"})

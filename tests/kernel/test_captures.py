@@ -91,7 +91,7 @@ def sent(a: End, b: End, wire: Capture, case: Case) -> list[bytes]:
             put(a.host, "tun", packet)
         wire.wait(count, case.dport, outgoing=True)
     a.clear()
-    seen = [packet for frame in wire.packets(outgoing=True) if (packet := ip_of(frame)) and parse_ip(packet).protocol == UDP]
+    seen = [data for frame in wire.packets(outgoing=True) if (data := ip_of(frame)) and parse_ip(data).protocol == UDP]
     assert len(seen) == len(packets)
     return seen
 
@@ -102,8 +102,8 @@ def difference(case: Case, fresh: list[bytes]) -> str:
     ports = Ports(frozenset({PORT}), {FOU_PORT: 4})
     for number, (old, new) in enumerate(zip_longest(kept, fresh, fillvalue=b""), 1):
         if old != new:
-            told = [list(dissect_packet(one, ports).lines()) if one else [] for one in (old, new)]
-            return f"packet {number}\n" + "\n".join(unified_diff(*told, "kept", "fresh", lineterm="", n=1))
+            before, now = (list(dissect_packet(one, ports).lines()) if one else [] for one in (old, new))
+            return f"packet {number}\n" + "\n".join(unified_diff(before, now, "kept", "fresh", lineterm="", n=1))
     return "the file's head"
 
 

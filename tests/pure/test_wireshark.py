@@ -85,6 +85,7 @@ def gutless(area: str, inner: bytes = INNER, *, protocol: int = 4, check: str = 
 BAD: list[tuple[str, bytes, set[str]]] = [
     ("right", gutless(""), set()),
     ("Check", gutless("", check="7ffb"), set()),
+    ("Check, an odd number of octets", encap.seal(gutless("", b"\1\2\3", protocol=59)), set()),
     ("Check of another packet", gutless("", check="7ffc"), {"gutless.check.bad"}),
     ("Check and a remote checksum", encap.seal(gutless("5904000200040100")), {"gutless.check.remote"}),
     ("Hlen", gutless("", b"", first=0x81), {"gutless.truncated"}),

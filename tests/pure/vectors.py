@@ -44,6 +44,11 @@ class Vector:
         return self.verdict == "accepted"
 
     @property
+    def judged(self) -> str:
+        """The verdict of who does not count nested encapsulations, as no part of the header's parser does."""
+        return "accepted" if self.verdict == "nesting" else self.verdict
+
+    @property
     def inner(self) -> frozenset[int]:
         """Protocols that its port accepts."""
         return DEFAULT_INNER | set(self.accept_inner)

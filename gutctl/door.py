@@ -22,6 +22,7 @@ from gutctl.model import (
     PortKey,
     Profile,
     ProfileChange,
+    ReceiveRule,
 )
 
 __all__ = ["Door", "Netns"]
@@ -59,6 +60,8 @@ class Door(Protocol):
         replace_sources: Iterable[Network] | None = None,
         zero_csum6: bool | None = None,
         remcsum_nopartial: bool | None = None,
+        rules: Iterable[ReceiveRule] = (),
+        remove_rules: Iterable[int] = (),
         origin: Origin | None = None,
     ) -> None: ...
 

@@ -40,6 +40,7 @@ from gutctl.model import (
     PortKey,
     Profile,
     ProfileChange,
+    ReceiveRule,
 )
 
 if TYPE_CHECKING:
@@ -172,12 +173,17 @@ class Kernel:
         replace_sources: Iterable[Network] | None = None,
         zero_csum6: bool | None = None,
         remcsum_nopartial: bool | None = None,
+        rules: Iterable[ReceiveRule] = (),
+        remove_rules: Iterable[int] = (),
         origin: Origin | None = None,
     ) -> None:
         """Change a port while it runs; what is not given stays. All in one step.
 
+        A rule takes the place of the one for its type; one that is the same keeps its counters.
+
         Raises:
-            NotFoundError: no such port, or a prefix to remove is not among its sources.
+            NotFoundError: no such port, or a prefix to remove is not among its sources, or there is
+                no rule for a type of ``remove_rules``.
         """
         change = {
             "accept": accept,
@@ -189,6 +195,8 @@ class Kernel:
             "replace_sources": None if replace_sources is None else tuple(replace_sources),
             "zero_csum6": zero_csum6,
             "remcsum_nopartial": remcsum_nopartial,
+            "rules": tuple(rules),
+            "remove_rules": tuple(remove_rules),
             "origin": origin,
         }
         self._run(lambda s: s.ports_of(self.module).port_set(key, change))

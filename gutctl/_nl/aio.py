@@ -21,6 +21,7 @@ from gutctl.model import (
     PortKey,
     Profile,
     ProfileChange,
+    ReceiveRule,
 )
 
 from . import proc
@@ -96,6 +97,8 @@ class AsyncKernel:
         replace_sources: Iterable[Network] | None = None,
         zero_csum6: bool | None = None,
         remcsum_nopartial: bool | None = None,
+        rules: Iterable[ReceiveRule] = (),
+        remove_rules: Iterable[int] = (),
         origin: Origin | None = None,
     ) -> None:
         change: dict[str, Any] = {
@@ -108,6 +111,8 @@ class AsyncKernel:
             "replace_sources": None if replace_sources is None else tuple(replace_sources),
             "zero_csum6": zero_csum6,
             "remcsum_nopartial": remcsum_nopartial,
+            "rules": tuple(rules),
+            "remove_rules": tuple(remove_rules),
             "origin": origin,
         }
         await self._run(lambda s: s.ports_of(self.module).port_set(key, change))

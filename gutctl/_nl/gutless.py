@@ -17,6 +17,7 @@ from .errors import KernelRefusal, family_missing, translate
 from .events import Event
 from .family import (
     CMD,
+    DELIVERED,
     EVENTS,
     INFO,
     NOTIFICATIONS,
@@ -31,9 +32,10 @@ from .words import port_words, profile_words
 
 __all__ = ["Gutless"]
 
-_CLASSES: Final = {table.name: genl_class(table) for table in (INFO, PORT, PROFILE)}
+_CLASSES: Final = {table.name: genl_class(table) for table in (INFO, PORT, PROFILE, DELIVERED)}
 _TABLE_OF_COMMAND: Final = {
-    number: {"info": INFO, "port": PORT, "profile": PROFILE}[name.partition("-")[0]] for name, number in CMD.items()
+    number: {"info": INFO, "port": PORT, "profile": PROFILE, "option": DELIVERED}[name.partition("-")[0]]
+    for name, number in CMD.items()
 }
 
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 from gutctl._nl import netns as _netns
 from gutctl._nl import proc as _proc
 from gutctl._nl.aio import AsyncKernel
+from gutctl._nl.delivered import DeliveredOption, LostOptions, OptionStream
 from gutctl._nl.events import Event, EventStream, Lost
 from gutctl._nl.worker import Worker, in_thread
 from gutctl.model import (
@@ -48,7 +49,16 @@ if TYPE_CHECKING:
 
     from gutctl._nl.session import Session
 
-__all__ = ["AsyncKernel", "Event", "EventStream", "Kernel", "Lost"]
+__all__ = [
+    "AsyncKernel",
+    "DeliveredOption",
+    "Event",
+    "EventStream",
+    "Kernel",
+    "Lost",
+    "LostOptions",
+    "OptionStream",
+]
 
 T = TypeVar("T")
 
@@ -103,7 +113,7 @@ class Kernel:
         self._holder = holder
         self._worker = worker
         self._first: Kernel | None = None
-        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[EventStream | OptionStream] = weakref.WeakSet()
         self._finalizer = weakref.finalize(self, _shut, worker, fd, holder)
         # at the end of the process the system closes everything, and nobody waits for a thread
         self._finalizer.atexit = False
@@ -354,6 +364,21 @@ class Kernel:
             ready: called once events are being received.
         """
         stream = self._run(lambda s: s.events(self.module))
+        self._streams.add(stream)
+        if ready is not None:
+            ready()
+        return stream
+
+    def options(self, *, ready: Callable[[], None] | None = None) -> OptionStream:
+        """Options that the namespace's ports deliver from now on; :func:`gutctl.ext_api.watch` makes values of them.
+
+        As ``events``, but where the kernel had to drop some it yields ``LostOptions`` with their number, before
+        the next one. Needs CAP_NET_ADMIN.
+
+        Raises:
+            UnsupportedError: the loaded module delivers none.
+        """
+        stream = self._run(lambda s: s.options(self.module))
         self._streams.add(stream)
         if ready is not None:
             ready()

@@ -25,6 +25,7 @@ from gutctl.model import (
 )
 
 from . import proc
+from .delivered import DeliveredOption, LostOptions
 from .events import Event, Lost
 
 if TYPE_CHECKING:
@@ -207,5 +208,17 @@ class AsyncKernel:
                 ready()
             async for event in stream:
                 yield event
+        finally:
+            stream.close()
+
+    async def options(self, *, ready: Callable[[], None] | None = None) -> AsyncIterator[DeliveredOption | LostOptions]:
+        """``async for option in kernel.options()``; it ends when this AsyncKernel is closed."""
+        stream = await self._run(lambda s: s.options(self.module))
+        self._kernel._streams.add(stream)
+        try:
+            if ready is not None:
+                ready()
+            async for option in stream:
+                yield option
         finally:
             stream.close()

@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 from gutctl._nl import netns as _netns
 from gutctl._nl import proc as _proc
 from gutctl._nl.aio import AsyncKernel
-from gutctl._nl.delivered import DeliveredOption, LostOptions, OptionStream
+from gutctl._nl.delivered import OptionStream
 from gutctl._nl.events import Event, EventStream, Lost
 from gutctl._nl.worker import Worker, in_thread
+from gutctl.delivered import DeliveredOption, LostOptions
 from gutctl.model import (
     Accept,
     Address,

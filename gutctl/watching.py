@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from gutctl._nl.delivered import DeliveredOption, LostOptions
 from gutctl._wire.error import EncapError
 from gutctl._wire.options import option_value
 from gutctl._wire.optiontype import Option, OptionValue
+from gutctl.delivered import DeliveredOption, LostOptions
 from gutctl.errors import NotFoundError
 from gutctl.model import Address, PortKey
 

@@ -71,7 +71,8 @@ static int gl_nl_info_fill(struct sk_buff *msg, struct net *net)
 {
 	struct gl_net *gn = gl_net(net);
 	u64 features = GUTLESS_FEATURE_REMCSUM |
-		       GUTLESS_FEATURE_ICMP | GUTLESS_FEATURE_OPTIONS;
+		       GUTLESS_FEATURE_ICMP | GUTLESS_FEATURE_OPTIONS |
+		       GUTLESS_FEATURE_OPTION_RULES;
 	const struct gl_profile *plain;
 	int err;
 

@@ -47,7 +47,7 @@
 #define GL_OPT_SESSION		0x5a
 #define GL_OPT_AUTH		0x5b
 #define GL_OPT_ACTION_MASK	0xc0	/* 00: skip what you do not know */
-#define GL_OPT_DATA_MAX		(4 * GL_HLEN_MASK - 2)
+#define GL_OPT_DATA_MAX		(GL_OPTIONS_MAX - 2)
 #define GL_KNOWN_LEN		32	/* octets with a bit for each type */
 
 /* struct gl_wire - a received header, taken apart */

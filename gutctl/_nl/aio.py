@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
+from gutctl.delivered import DeliveredOption, LostOptions
 from gutctl.model import (
     Accept,
     Address,
@@ -25,7 +26,6 @@ from gutctl.model import (
 )
 
 from . import proc
-from .delivered import DeliveredOption, LostOptions
 from .events import Event, Lost
 
 if TYPE_CHECKING:

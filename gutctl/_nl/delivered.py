@@ -1,54 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that ports deliver, as they come from the kernel: octets, and numbers by which a loss is seen."""
+"""Options that ports deliver, as they come from the kernel: read, and those that were lost counted."""
 
 from __future__ import annotations
 
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from gutctl.model import Address, PortKey
+from gutctl.delivered import DeliveredOption, LostOptions
 
 from .family import DELIVERED, OPTION_NTF
 from .records import decode_port
 from .stream import Stream
 from .tlv import Attrs, decode
 
-__all__ = ["DeliveredOption", "LostOptions", "OptionStream", "messages"]
+__all__ = ["OptionStream", "messages"]
 
 _HEADER: Final = struct.Struct("=IH")
 _ATTRIBUTES_AT: Final = 20
 """Octets of the headers of netlink and generic netlink."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveredOption:
-    """An option of a packet that passed a port."""
-
-    sequence: int
-    """One more for each that the namespace's ports tried to deliver."""
-    port: PortKey
-    port_id: int
-    """A port that is made anew has another."""
-    type: int
-    data: bytes
-    source: Address
-    """Of the outer packet."""
-    source_port: int
-    time_ns: int
-    """CLOCK_REALTIME when it was received, nanoseconds since 1970."""
-    packets: int
-    """That it stands for: more than one where packets were merged."""
-
-
-@dataclass(frozen=True, slots=True)
-class LostOptions:
-    """So many options were not delivered, of whichever port and type: they came faster than they were read."""
-
-    count: int
 
 
 def _option(attrs: Attrs) -> DeliveredOption:

@@ -321,4 +321,4 @@ ORIGIN: Final[Mapping[str, int]] = {"admin": 0, "tunnel": 1}
 OPTION_ACTION: Final[Mapping[str, int]] = {"none": 0, "ignore": 1, "require": 2, "drop": 3}
 PORT_FLAGS: Final[Mapping[str, int]] = {"replace-sources": 1}
 PROFILE_FLAGS: Final[Mapping[str, int]] = {"replace-rules": 1}
-FEATURE: Final[Mapping[str, int]] = {"ipv6": 1, "remcsum": 2, "icmp": 4, "options": 8}
+FEATURE: Final[Mapping[str, int]] = {"ipv6": 1, "remcsum": 2, "icmp": 4, "options": 8, "option-rules": 16}

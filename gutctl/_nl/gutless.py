@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from gutctl.delivered import DeliveredOption
 from gutctl.errors import GutctlError, UnsupportedError
 from gutctl.model import Info, Port, PortKey, Profile
 
 from . import records
-from .delivered import DeliveredOption, messages
+from .delivered import messages
 from .errors import KernelRefusal, family_missing, translate
 from .events import Event
 from .family import (

@@ -308,7 +308,7 @@ def _network(attrs: Attrs) -> Network:
     return IPv4Network((values.get("v4", 0), values.get("prefix-len", 32)))
 
 
-def _rule(attrs: Attrs) -> ReceiveRule:
+def _option_rule(attrs: Attrs) -> ReceiveRule:
     values = dict(attrs)
     stats = dict(values.get("stats", ()))
     return ReceiveRule(
@@ -329,7 +329,7 @@ def decode_port(attrs: Attrs) -> Port:
         if name == "source":
             sources.add(_network(value))
         elif name == "option-rule":
-            rules.add(_rule(value))
+            rules.add(_option_rule(value))
         else:
             values[name] = value
     local: IPv4Address | IPv6Address | None = None

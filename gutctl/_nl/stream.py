@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -50,6 +51,7 @@ class Stream(Iterator[T]):
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._closed = False
         self._lock = threading.Lock()
+        self._readers = 0
 
     def __enter__(self) -> Self:
         return self
@@ -58,25 +60,37 @@ class Stream(Iterator[T]):
         self.close()
 
     def close(self) -> None:
-        """End the stream; who waits for an event wakes up. Idempotent."""
-        self._closed = True
+        """End the stream; who waits wakes up. Idempotent."""
         with self._lock:
-            if self._wake_write >= 0:
+            self._closed = True
+            if self._readers == 0:
+                self._release()
+            elif self._wake_write >= 0:
                 os.write(self._wake_write, b"x")
 
     def __del__(self) -> None:
         self._release()
 
     def _release(self) -> None:
-        # descriptors are closed by who reads them, so that no number is reused under a reader
-        self._closed = True
+        if self._wake_read < 0:
+            return
+        self._sock.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        self._wake_read = self._wake_write = -1
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        # descriptors are closed by who reads them last, so that no number is reused under a reader
         with self._lock:
-            if self._wake_read < 0:
-                return
-            self._sock.close()
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-            self._wake_read = self._wake_write = -1
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._readers -= 1
+                if self._closed and self._readers == 0:
+                    self._release()
 
     def _receive(self) -> None:
         try:
@@ -105,19 +119,17 @@ class Stream(Iterator[T]):
     def read(self, seconds: float | None = None) -> T | None:
         """What comes next; None where nothing did for so many seconds, or the stream is closed."""
         end = None if seconds is None else time.monotonic() + seconds
-        try:
-            while not self._ready:
-                left = None if end is None else max(0.0, end - time.monotonic())
-                if not self._closed and not self._wait(left):
-                    return None
-                if self._closed:
-                    self._release()
-                    return None
-                self._receive()
-        except KeyboardInterrupt:
-            self._release()
-            return None
-        return self._ready.popleft()
+        with self._reading():
+            try:
+                while not self._ready:
+                    left = None if end is None else max(0.0, end - time.monotonic())
+                    if self._closed or not self._wait(left) or self._closed:
+                        return None
+                    self._receive()
+            except KeyboardInterrupt:
+                self._closed = True
+                return None
+            return self._ready.popleft()
 
     def _wait(self, seconds: float | None) -> bool:
         poll = select.poll()
@@ -129,14 +141,14 @@ class Stream(Iterator[T]):
         return self
 
     async def __anext__(self) -> T:
-        while not self._ready:
-            if self._closed:
-                self._release()
-                raise StopAsyncIteration
-            await self._readable()
-            if not self._closed:
-                self._receive()
-        return self._ready.popleft()
+        with self._reading():
+            while not self._ready:
+                if self._closed:
+                    raise StopAsyncIteration
+                await self._readable()
+                if not self._closed:
+                    self._receive()
+            return self._ready.popleft()
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()

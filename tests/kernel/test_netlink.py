@@ -50,7 +50,7 @@ def prefixes(*texts: str) -> frozenset[Network]:
 def test_info(kernel: Kernel) -> None:
     info = kernel.info()
     assert info.version
-    assert info.features == {"ipv6", "remcsum", "icmp"}
+    assert info.features == {"ipv6", "remcsum", "icmp", "options", "option-rules"}
     assert (info.encap_bare, info.encap_header, info.max_nesting) == (4, 5, 4)
     assert (info.ports, info.profiles) == (0, 0)
     kernel.port_add(ANY)

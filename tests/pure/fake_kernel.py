@@ -73,7 +73,7 @@ class Machine:
         self.loaded = True
         self.fou = True
         self.fou6 = True
-        self.features = frozenset({"ipv6", "remcsum", "icmp", "options"})
+        self.features = frozenset({"ipv6", "remcsum", "icmp", "options", "option-rules"})
         self.unreachable: set[str] = set()
         self.requests: list[str] = []
         self.fail_at: int | None = None
@@ -82,6 +82,8 @@ class Machine:
         self.next_ifindex = 10
         self.coming: list[Any] = []
         """Events for who listens."""
+        self.delivered: list[Any] = []
+        """Options for who listens."""
 
     def snapshot(self) -> dict[str, Namespace]:
         """What there is, to compare with later; without interface numbers and an order of addresses."""
@@ -368,3 +370,21 @@ class FakeKernel(FakeLinks):
         if ready is not None:
             ready()
         yield from self.machine.coming
+
+    def options(self, *, ready: Callable[[], None] | None = None) -> FakeOptions:
+        self._loaded()
+        if ready is not None:
+            ready()
+        return FakeOptions(list(self.machine.delivered))
+
+
+class FakeOptions:
+    """What was delivered, and then silence."""
+
+    def __init__(self, coming: list[Any]) -> None:
+        self.coming = coming
+
+    def read(self, seconds: float | None = None) -> Any:
+        return self.coming.pop(0) if self.coming else None
+
+    def close(self) -> None: ...

@@ -116,6 +116,7 @@ enum gutless_feature {
 	GUTLESS_FEATURE_REMCSUM = 1 << 1,
 	GUTLESS_FEATURE_ICMP = 1 << 2,	/* errors reach the links */
 	GUTLESS_FEATURE_OPTIONS = 1 << 3, /* profiles carry options */
+	GUTLESS_FEATURE_OPTION_RULES = 1 << 4, /* ports have rules for them */
 };
 
 /* GUTLESS_CMD_INFO_GET */

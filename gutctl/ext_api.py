@@ -228,16 +228,6 @@ _RULES = {
 """How rules are written: the action, and whether the option is delivered."""
 
 
-def type_number(word: str) -> int:
-    """The number of a type by its name, or of any type by its number.
-
-    Raises:
-        UsageError: a number outside 2 to 0xff, or neither.
-        NotFoundError: nobody declared a type of that name.
-    """
-    return _number(word) if word[:1].isdigit() else type_named(word).number
-
-
 def parse_rule(text: str) -> ReceiveRule:
     """A receive rule as people write it: ``TYPE=ACTION``, with a value ``TYPE=require=VALUE``.
 
@@ -267,11 +257,9 @@ def format_rule(rule: ReceiveRule) -> str:
     name = known.name if known else f"0x{rule.type:02x}"
     if rule.value is None:
         return f"{name}={action}"
-    _, _, value = format_option(Option(rule.type, rule.value)).partition("=")
-    if not value or known is None or known.value is None:
-        # of fields that all say nothing nothing is left
-        return f"0x{rule.type:02x}={action}={rule.value.hex()}"
-    return f"{name}={action}={value}"
+    name, _, value = format_option(Option(rule.type, rule.value)).partition("=")
+    # of fields that all say nothing nothing is left
+    return f"{name}={action}={value}" if value else f"0x{rule.type:02x}={action}={rule.value.hex()}"
 
 
 def watch(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
@@ -122,12 +121,16 @@ class Watch(Iterator[Delivered | Lost]):
         self.close()
 
     async def __aenter__(self) -> Self:
+        import asyncio  # not for those who only name options: it is slow to load
+
         await asyncio.to_thread(self.open)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        import asyncio
+
         await asyncio.to_thread(self.close)
 
     def open(self) -> None:
@@ -190,6 +193,8 @@ class Watch(Iterator[Delivered | Lost]):
         return self
 
     async def __anext__(self) -> Delivered | Lost:
+        import asyncio
+
         await asyncio.to_thread(self.open)
         if self._stream is None:
             raise StopAsyncIteration

@@ -225,13 +225,14 @@ def test_the_example_of_the_documentation(ends: tuple[End, End]) -> None:
     assert len(lines) < 40
     for end, other, name in ((a, b, "west"), (b, a, "east")):
         must(end, "tunnel", "add", name, "--remote", other.addresses[4], "--address", f"{end.inner[4]}/24")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
     reader = b.host.start(sys.executable, str(EXAMPLE), "listen", "east", "6080", stdout=subprocess.PIPE, env=environment)
     try:
         until = time.monotonic() + SECONDS
         while read_line(reader, until) != "listening\n":
             pass
-        done = a.host.run("env", f"PYTHONPATH={ROOT}", sys.executable, str(EXAMPLE), "send", "west", "21.5")
+        done = a.host.run("env", f"PYTHONPATH={path}", sys.executable, str(EXAMPLE), "send", "west", "21.5")
         assert "temperature=215" in done.stdout
         say(a, b, 3)
         assert read_line(reader, until) == f"east {a.addresses[4]} 21.5\n"

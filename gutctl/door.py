@@ -22,6 +22,7 @@ from gutctl.model import (
     PortKey,
     Profile,
     ProfileChange,
+    ReceiveRule,
 )
 
 __all__ = ["Door", "Netns"]
@@ -59,6 +60,8 @@ class Door(Protocol):
         replace_sources: Iterable[Network] | None = None,
         zero_csum6: bool | None = None,
         remcsum_nopartial: bool | None = None,
+        rules: Iterable[ReceiveRule] = (),
+        remove_rules: Iterable[int] = (),
         origin: Origin | None = None,
     ) -> None: ...
 
@@ -120,3 +123,5 @@ class Door(Protocol):
     def in_netns(self, fn: Callable[[], T]) -> T: ...
 
     def events(self, *, ready: Callable[[], None] | None = None) -> Iterator[Any]: ...
+
+    def options(self, *, ready: Callable[[], None] | None = None) -> Any: ...

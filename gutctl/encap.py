@@ -63,6 +63,7 @@ from gutctl._wire.options import (
     pad,
 )
 from gutctl._wire.remote import leave_checksum, remote_encode, remote_finish, remote_fits, remote_of
+from gutctl._wire.rule import ReceiveRule, RuleAction, RuleStats
 from gutctl._wire.sums import (
     check_state,
     checksum,
@@ -108,9 +109,12 @@ __all__ = [
     "Option",
     "Private",
     "Reason",
+    "ReceiveRule",
     "RemoteChecksum",
     "RemoteOffload",
     "Report",
+    "RuleAction",
+    "RuleStats",
     "Session",
     "Timing",
     "Transform",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interface that controls extensibility: declare a type of option, name it, write it down (docs/extensions.md).
+"""The interface that controls extensibility: declare a type of option, name it, write it down, watch it come in
+(docs/extensions.md).
 
 >>> class Temperature(OptionValue, name="temperature", number=0x3E):
 ...     \"\"\"Of the sender, in tenths of a degree Celsius.\"\"\"
@@ -10,20 +11,28 @@
 >>> parse_option("temperature=215,sensor=3") == Temperature(215, 3).option()
 True
 
+>>> with watch("west", Temperature) as seen:  # doctest: +SKIP
+...     for one in seen:
+...         print(one.peer, one.time, one.value.tenths)
+
 A package makes its types known under the entry point group ``gutctl.options``: the name is free, the value is
 the module that declares them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from gutctl._wire.error import EncapError
 from gutctl._wire.layout import S8, S16, S32, S64, U8, U16, U32, U64, Bits, Flag, Octets, Rest
 from gutctl._wire.options import AREA_MAX, EXPERIMENTS, option_value, pad
 from gutctl._wire.optiontype import Action, Option, OptionType, OptionValue, type_of, types
+from gutctl._wire.rule import ReceiveRule, RuleAction, RuleStats
 from gutctl.errors import NotFoundError, UsageError
+from gutctl.watching import Delivered, Lost, Watch, Where
 
 __all__ = [
     "AREA_MAX",
@@ -39,24 +48,37 @@ __all__ = [
     "U64",
     "Action",
     "Bits",
+    "Delivered",
     "EncapError",
     "Flag",
+    "Lost",
     "Octets",
     "Option",
     "OptionType",
     "OptionValue",
+    "ReceiveRule",
     "Rest",
+    "RuleAction",
+    "RuleStats",
     "Unloaded",
+    "Watch",
+    "Where",
     "format_option",
+    "format_rule",
     "load",
     "option_value",
     "pad",
     "parse_option",
+    "parse_rule",
     "type_named",
     "type_number",
     "type_of",
     "types",
+    "watch",
 ]
+
+if TYPE_CHECKING:
+    from gutctl.world import World
 
 GROUP = "gutctl.options"
 """Entry points by which packages make their types known."""
@@ -194,3 +216,88 @@ def _written(item: int | bool | bytes) -> str:
     if isinstance(item, bytes):
         return item.hex()
     return ("no", "yes")[item] if isinstance(item, bool) else str(item)
+
+
+_RULES = {
+    "ignore": (RuleAction.IGNORE, False),
+    "deliver": (RuleAction.IGNORE, True),
+    "require": (RuleAction.REQUIRE, False),
+    "require+deliver": (RuleAction.REQUIRE, True),
+    "drop": (RuleAction.DROP, False),
+}
+"""How rules are written: the action, and whether the option is delivered."""
+
+
+def parse_rule(text: str) -> ReceiveRule:
+    """A receive rule as people write it: ``TYPE=ACTION``, with a value ``TYPE=require=VALUE``.
+
+    ACTION is ignore, require, drop, deliver or require+deliver, VALUE as in :func:`parse_option`:
+    ``group=require=7``, ``temperature=deliver``, ``0x3e=require+deliver=00d703``.
+
+    Raises:
+        UsageError: it is none, with what is wrong.
+        NotFoundError: nobody declared a type of that name.
+    """
+    word, _, rest = text.partition("=")
+    action, equals, value = rest.partition("=")
+    if action not in _RULES:
+        raise UsageError(f"rule {text}: {action!r} is no action", f"{word}=ACTION: {', '.join(_RULES)}")
+    number = type_number(word)
+    what, deliver = _RULES[action]
+    try:
+        return ReceiveRule(number, what, deliver, parse_option(f"{word}={value}").data if equals else None)
+    except EncapError as error:
+        raise UsageError(f"rule {text}: {error.what}", error.hint) from None
+
+
+def format_rule(rule: ReceiveRule) -> str:
+    """The rule as :func:`parse_rule` takes it."""
+    action = next(word for word, meant in _RULES.items() if meant == (rule.action, rule.deliver))
+    known = type_of(rule.type)
+    name = known.name if known else f"0x{rule.type:02x}"
+    if rule.value is None:
+        return f"{name}={action}"
+    name, _, value = format_option(Option(rule.type, rule.value)).partition("=")
+    # of fields that all say nothing nothing is left
+    return f"{name}={action}={value}" if value else f"0x{rule.type:02x}={action}={rule.value.hex()}"
+
+
+def watch(
+    where: Where = None,
+    *types: type[OptionValue] | OptionType | str | int,
+    netns: str | int | None = None,
+    timeout: float | None = None,
+    ready: Callable[[], None] | None = None,
+) -> Watch:
+    """Options as they come in, of types that a port has a rule to deliver for: an iterator, and an asynchronous one.
+
+    It yields :class:`Delivered`, and :class:`Lost` where the kernel had to leave out some because this reader was slow.
+    ``with`` begins to listen, and closes; so does ``async with``. Needs CAP_NET_ADMIN.
+
+    Args:
+        where: a tunnel's name, a port's number, a port (:class:`gutctl.model.PortKey`); None: all of the namespace.
+        types: classes, names or numbers of types; none given: all.
+        netns: the network namespace, as for :class:`gutctl.netlink.Kernel`.
+        timeout: seconds without anything after which iteration ends; None: it does not.
+        ready: called when nothing can be missed any more.
+
+    Raises:
+        UsageError: a type that is no number of one.
+        NotFoundError: a type that nobody declared; when it begins: there is no such tunnel.
+    """
+    load()
+
+    def open_world() -> World:
+        from gutctl.world import World
+
+        return World(netns)
+
+    return Watch(open_world, where, [_watched(one) for one in types], timeout, ready)
+
+
+def _watched(which: type[OptionValue] | OptionType | str | int) -> int:
+    if isinstance(which, str):
+        return type_number(which)
+    if isinstance(which, int):
+        return _number(str(which))
+    return which.number if isinstance(which, OptionType) else which.type.number

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TypedDict
 
 from gutctl._wire.optiontype import Option
+from gutctl._wire.rule import ReceiveRule, RuleAction, RuleStats
 
 __all__ = [
     "ALL_INNER",
@@ -34,7 +35,10 @@ __all__ = [
     "PortKey",
     "Profile",
     "ProfileChange",
+    "ReceiveRule",
     "Rule",
+    "RuleAction",
+    "RuleStats",
     "Stats",
     "differ",
     "option_words",
@@ -168,6 +172,8 @@ class Port:
     """Accept UDP checksum 0 over IPv6 (RFC 6935)."""
     remcsum_nopartial: bool = False
     """Write a remote checksum at once; False leaves it to be summed when it is needed."""
+    rules: frozenset[ReceiveRule] = frozenset()
+    """What it does about options of GUT-less, at most one for a type."""
     origin: Origin = Origin.ADMIN
     module: Module = Module.GUTLESS
     from_port: int = 0

@@ -26,8 +26,10 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 from gutctl._nl import netns as _netns
 from gutctl._nl import proc as _proc
 from gutctl._nl.aio import AsyncKernel
+from gutctl._nl.delivered import OptionStream
 from gutctl._nl.events import Event, EventStream, Lost
 from gutctl._nl.worker import Worker, in_thread
+from gutctl.delivered import DeliveredOption, LostOptions
 from gutctl.model import (
     Accept,
     Address,
@@ -40,6 +42,7 @@ from gutctl.model import (
     PortKey,
     Profile,
     ProfileChange,
+    ReceiveRule,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +50,16 @@ if TYPE_CHECKING:
 
     from gutctl._nl.session import Session
 
-__all__ = ["AsyncKernel", "Event", "EventStream", "Kernel", "Lost"]
+__all__ = [
+    "AsyncKernel",
+    "DeliveredOption",
+    "Event",
+    "EventStream",
+    "Kernel",
+    "Lost",
+    "LostOptions",
+    "OptionStream",
+]
 
 T = TypeVar("T")
 
@@ -102,7 +114,7 @@ class Kernel:
         self._holder = holder
         self._worker = worker
         self._first: Kernel | None = None
-        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[EventStream | OptionStream] = weakref.WeakSet()
         self._finalizer = weakref.finalize(self, _shut, worker, fd, holder)
         # at the end of the process the system closes everything, and nobody waits for a thread
         self._finalizer.atexit = False
@@ -172,12 +184,17 @@ class Kernel:
         replace_sources: Iterable[Network] | None = None,
         zero_csum6: bool | None = None,
         remcsum_nopartial: bool | None = None,
+        rules: Iterable[ReceiveRule] = (),
+        remove_rules: Iterable[int] = (),
         origin: Origin | None = None,
     ) -> None:
         """Change a port while it runs; what is not given stays. All in one step.
 
+        A rule takes the place of the one for its type; one that is the same keeps its counters.
+
         Raises:
-            NotFoundError: no such port, or a prefix to remove is not among its sources.
+            NotFoundError: no such port, or a prefix to remove is not among its sources, or there is
+                no rule for a type of ``remove_rules``.
         """
         change = {
             "accept": accept,
@@ -189,6 +206,8 @@ class Kernel:
             "replace_sources": None if replace_sources is None else tuple(replace_sources),
             "zero_csum6": zero_csum6,
             "remcsum_nopartial": remcsum_nopartial,
+            "rules": tuple(rules),
+            "remove_rules": tuple(remove_rules),
             "origin": origin,
         }
         self._run(lambda s: s.ports_of(self.module).port_set(key, change))
@@ -346,6 +365,21 @@ class Kernel:
             ready: called once events are being received.
         """
         stream = self._run(lambda s: s.events(self.module))
+        self._streams.add(stream)
+        if ready is not None:
+            ready()
+        return stream
+
+    def options(self, *, ready: Callable[[], None] | None = None) -> OptionStream:
+        """Options that the namespace's ports deliver from now on; :func:`gutctl.ext_api.watch` makes values of them.
+
+        As ``events``, but where the kernel had to drop some it yields ``LostOptions`` with their number, before
+        the next one. Needs CAP_NET_ADMIN.
+
+        Raises:
+            UnsupportedError: the loaded module delivers none.
+        """
+        stream = self._run(lambda s: s.options(self.module))
         self._streams.add(stream)
         if ready is not None:
             ready()

@@ -13,8 +13,8 @@ from typing import Any
 from gutctl._wire.optiontype import OptionType
 from gutctl.backend import backend
 from gutctl.errors import GutctlError
-from gutctl.ext_api import format_option
-from gutctl.model import ALL_INNER, Info, Port, Profile, Rule, Stats
+from gutctl.ext_api import Delivered, Lost, Option, format_option, format_rule, type_of
+from gutctl.model import ALL_INNER, Info, Port, Profile, ReceiveRule, Rule, Stats
 from gutctl.planners.sharing import find_port
 from gutctl.planners.words import ordered
 from gutctl.tunnel import Tunnel, kind_of
@@ -22,10 +22,12 @@ from gutctl.world import Seen, State, World
 
 __all__ = [
     "SCHEMA",
+    "delivered_record",
     "info_record",
     "option_type_record",
     "port_record",
     "profile_record",
+    "receive_rule_record",
     "rule_record",
     "seen_record",
     "stats_record",
@@ -64,11 +66,58 @@ def port_record(port: Port, device: str | None = None) -> Record:
         "sources": [str(network) for network in ordered(port.sources)],
         "zero_csum6": port.zero_csum6,
         "remcsum_nopartial": port.remcsum_nopartial,
+        "rules": [receive_rule_record(rule) for rule in sorted(port.rules, key=lambda one: one.type)],
         "module": port.module.value,
         "from_port": port.from_port or None,
         "origin": port.origin.value if does.counters else None,
         "stats": stats_record(port.stats) if does.counters else None,
     }
+
+
+def receive_rule_record(rule: ReceiveRule) -> Record:
+    """What a port does about a type of option; ``rule`` as ``--rule`` takes it, ``value`` in hex, None: any."""
+    known = type_of(rule.type)
+    return {
+        "type": rule.type,
+        "name": known.name if known else None,
+        "action": rule.action.value,
+        "deliver": rule.deliver,
+        "value": None if rule.value is None else rule.value.hex(),
+        "rule": format_rule(rule),
+        "stats": {"matched": rule.stats.matched, "dropped": rule.stats.dropped, "delivered": rule.stats.delivered},
+    }
+
+
+def delivered_record(one: Delivered | Lost) -> Record:
+    """An option that came in, its fields by name where its type is declared; or how many were ``lost``."""
+    if isinstance(one, Lost):
+        return {"lost": one.count}
+    octets = isinstance(one.value, bytes)
+    data = one.value if isinstance(one.value, bytes) else one.value.encode()
+    fields = {} if isinstance(one.value, bytes) else {name: _plain(value) for name, value in one.value.values().items()}
+    known = type_of(one.type)
+    return {
+        "time": one.time.isoformat(),
+        "time_ns": one.time_ns,
+        "tunnel": one.tunnel,
+        "family": one.port.family,
+        "port": one.port.port,
+        "local": None if one.port.local is None else str(one.port.local),
+        "peer": str(one.peer),
+        "peer_port": one.peer_port,
+        "packets": one.packets,
+        "type": one.type,
+        "name": known.name if known else None,
+        "data": data.hex(),
+        "value": None if octets else fields,
+        "option": format_option(Option(one.type, data)),
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if isinstance(value, int | str) else str(value)
 
 
 def option_type_record(known: OptionType) -> Record:

@@ -83,7 +83,8 @@ static int gl_gro_header(struct list_head *head, struct sk_buff *skb,
 	len = gl_wire_len(format, header[0]);
 	header = skb_gro_header(skb, off + max_t(u8, len, 1), off);
 	if (unlikely(!header || skb_gro_len(skb) < len ||
-		     gl_wire_parse(header, skb_gro_len(skb), format, &w)))
+		     gl_wire_parse(header, skb_gro_len(skb), format,
+				   rules->known, &w)))
 		return -1;
 	/* Check holds for one packet only */
 	if (unlikely(w.check))
@@ -166,9 +167,10 @@ int gl_gro_complete(struct sock *sk, struct sk_buff *skb, int nhoff)
 	} else {
 		u8 format = gl_wire_format(header[0]);
 
+		/* what is known may have changed since it was merged */
 		if (unlikely(!format ||
 			     gl_wire_parse(header, skb->len - nhoff, format,
-					   &w)))
+					   NULL, &w)))
 			return -EINVAL;
 		nhoff += w.len;
 	}

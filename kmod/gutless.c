@@ -30,6 +30,7 @@ static int __net_init gl_net_init(struct net *net)
 		return -ENOMEM;
 	RCU_INIT_POINTER(gn->plain, plain);
 	mutex_init(&gn->lock);
+	spin_lock_init(&gn->delivery);
 	xa_init_flags(&gn->ports, XA_FLAGS_ALLOC1);
 	xa_init(&gn->profiles);
 	return 0;

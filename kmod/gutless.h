@@ -10,7 +10,9 @@
 #include <linux/ipv6.h>
 #include <linux/mutex.h>
 #include <linux/net.h>
+#include <linux/refcount.h>
 #include <linux/skbuff.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/u64_stats_sync.h>
 #include <linux/udp.h>
@@ -58,7 +60,11 @@ struct gl_net {
 	struct xarray profiles;		/* by number; read under RCU */
 	u32 n_profiles;
 	struct gl_profile __rcu *plain;	/* of links without one: number 0 */
+	spinlock_t delivery;		/* keeps sequence numbers in order */
+	u64 delivered;			/* options, or tried */
 };
+
+struct gl_port;
 
 extern unsigned int gl_net_id;
 extern unsigned int gl_max_ports;
@@ -263,6 +269,43 @@ struct gl_profile *gl_profile_alloc(u16 number);
 void gl_profile_free(struct gl_profile *profile);
 void gl_profiles_release(struct gl_net *gn);
 
+/* options.c */
+
+/* struct gl_option_rule - what a port does about a type of option; never changed */
+struct gl_option_rule {
+	refcount_t users;	/* sets that have it */
+	struct gl_stats __percpu *stats;
+	u8 type;
+	u8 action;
+	bool deliver;
+	bool has_value;
+	u8 len;
+	u8 value[GL_OPT_DATA_MAX];
+};
+
+/* struct gl_option_rules - those of a port, replaced together with gl_rules */
+struct gl_option_rules {
+	u32 n;
+	u8 at[256];		/* by type: one more than the place, 0: none */
+	struct gl_option_rule *rule[] __counted_by(n);
+};
+
+struct gl_option_rule *gl_option_rule_alloc(void);
+void gl_option_rule_put(struct gl_option_rule *rule);
+struct gl_option_rules *gl_option_rules_alloc(u32 room);
+void gl_option_rules_free(struct gl_option_rules *set);
+int gl_options_judge(const struct gl_option_rules *set,
+		     const struct sk_buff *skb, const struct gl_wire *w);
+void gl_options_passed(const struct gl_port *port,
+		       const struct gl_option_rules *set,
+		       const struct sk_buff *skb, const struct gl_wire *w);
+
+static inline struct gl_option_rule *
+gl_option_rule(const struct gl_option_rules *set, u8 type)
+{
+	return set->at[type] ? set->rule[set->at[type] - 1] : NULL;
+}
+
 /* port.c */
 
 /* struct gl_prefix - an allowed source */
@@ -280,11 +323,14 @@ struct gl_prefix {
 /* struct gl_rules - what a port lets pass; replaced whole, read under RCU */
 struct gl_rules {
 	struct rcu_head rcu;
+	u32 plain;		/* of accept: what the short way may let pass */
 	u32 accept;
 	u8 fou_protocol;
 	bool any_source;
 	bool remcsum_nopartial;
 	DECLARE_BITMAP(inner, 256);
+	u8 known[GL_KNOWN_LEN];	/* types that there is a rule for */
+	struct gl_option_rules *options;	/* NULL: none */
 	u32 n_sources;
 	u32 n_top;		/* the first of them: disjoint, sorted */
 	struct gl_prefix sources[] __counted_by(n_sources);
@@ -310,6 +356,8 @@ struct gl_port {
 };
 
 struct gl_rules *gl_rules_alloc(u32 room);
+void gl_rules_free(struct gl_rules *rules);
+void gl_rules_replaced(struct gl_rules *old);
 void gl_rules_index(struct gl_rules *rules, u8 family);
 bool gl_prefix_set(struct gl_prefix *p, u8 family, const void *addr, u8 len);
 bool gl_prefix_equal(const struct gl_prefix *a, const struct gl_prefix *b,

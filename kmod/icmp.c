@@ -102,7 +102,7 @@ static bool gl_quote_header(struct gl_quote *q, const struct gl_link *link,
 	p = skb_header_pointer(skb, q->at, max_t(u8, len, 1), buf);
 	if (!p)
 		goto short_quote;
-	if (gl_wire_parse(p, q->len, format, &w))
+	if (gl_wire_parse(p, q->len, format, NULL, &w))
 		return false;
 	q->cut += w.len;
 	return gl_quote_proto(q, link, w.proto);

@@ -19,7 +19,7 @@
 
 /*
  * Is this a data header that a port takes? What none takes is somebody's data.
- * Fields of GUE that we do not act on count: another receiver may.
+ * Fields of GUE and options that we do not act on count: another receiver may.
  */
 static bool gl_nest_header(const u8 *p, u8 format, u8 len)
 {
@@ -29,7 +29,8 @@ static bool gl_nest_header(const u8 *p, u8 format, u8 len)
 	if (gl_wire_no_data(p))
 		return false;
 	if (format == GUTLESS_ACCEPT_GUTLESS)
-		return !gl_wire_options(p + GL_BASE_LEN, len - GL_BASE_LEN, &w);
+		return !gl_wire_options(p + GL_BASE_LEN, len - GL_BASE_LEN,
+					NULL, &w);
 	fields = gl_gue_fields_len(p[2] << 8 | p[3]);
 	return fields >= 0 && fields <= len - GL_BASE_LEN;
 }

@@ -61,16 +61,18 @@ int gl_nl_put_stats(struct sk_buff *skb, int nest_attr, int pad_attr,
 void gl_nl_event(struct net *net, struct sk_buff *skb)
 {
 	if (skb)
-		genlmsg_multicast_netns(&gl_family, net, skb, 0, 0, GFP_KERNEL);
+		genlmsg_multicast_netns(&gl_family, net, skb, 0,
+					GL_GROUP_EVENTS, GFP_KERNEL);
 	else
-		genl_set_err(&gl_family, net, 0, 0, -ENOBUFS);
+		genl_set_err(&gl_family, net, 0, GL_GROUP_EVENTS, -ENOBUFS);
 }
 
 static int gl_nl_info_fill(struct sk_buff *msg, struct net *net)
 {
 	struct gl_net *gn = gl_net(net);
 	u64 features = GUTLESS_FEATURE_REMCSUM |
-		       GUTLESS_FEATURE_ICMP | GUTLESS_FEATURE_OPTIONS;
+		       GUTLESS_FEATURE_ICMP | GUTLESS_FEATURE_OPTIONS |
+		       GUTLESS_FEATURE_OPTION_RULES;
 	const struct gl_profile *plain;
 	int err;
 
@@ -189,8 +191,12 @@ static const struct genl_ops gl_ops[] = {
 };
 
 static const struct genl_multicast_group gl_groups[] = {
-	{
+	[GL_GROUP_EVENTS] = {
 		.name = GUTLESS_MCGRP_EVENTS,
+		.flags = GENL_MCAST_CAP_NET_ADMIN,
+	},
+	[GL_GROUP_OPTIONS] = {
+		.name = GUTLESS_MCGRP_OPTIONS,
 		.flags = GENL_MCAST_CAP_NET_ADMIN,
 	},
 };

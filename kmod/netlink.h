@@ -24,6 +24,16 @@ int gl_nl_put_stats(struct sk_buff *skb, int nest_attr, int pad_attr,
 /* To whoever listens in @net; an event that cannot be sent is not an error. */
 void gl_nl_event(struct net *net, struct sk_buff *skb);
 
+/* Places in the table of multicast groups */
+enum {
+	GL_GROUP_EVENTS,
+	GL_GROUP_OPTIONS,
+};
+
+/* An option that was received, to who listens in the namespace of its packet */
+bool gl_nl_option_event(const struct gl_port *port, const struct sk_buff *skb,
+			unsigned int hlen, const u8 *opt);
+
 int gl_nl_port_add(struct sk_buff *skb, struct genl_info *info);
 int gl_nl_port_set(struct sk_buff *skb, struct genl_info *info);
 int gl_nl_port_del(struct sk_buff *skb, struct genl_info *info);

@@ -27,7 +27,8 @@ static const struct nla_policy gl_source_policy[GUTLESS_A_SOURCE_MAX + 1] = {
 	[GUTLESS_A_PORT_SOURCE] = NLA_POLICY_NESTED(gl_source_policy),	\
 	[GUTLESS_A_PORT_ZERO_CSUM6] = NLA_POLICY_MAX(NLA_U8, 1),	\
 	[GUTLESS_A_PORT_ORIGIN] = { .type = NLA_U8 },			\
-	[GUTLESS_A_PORT_REMCSUM_NOPARTIAL] = NLA_POLICY_MAX(NLA_U8, 1)
+	[GUTLESS_A_PORT_REMCSUM_NOPARTIAL] = NLA_POLICY_MAX(NLA_U8, 1),	\
+	[GUTLESS_A_PORT_OPTION_RULE] = NLA_POLICY_NESTED(gl_option_rule_policy)
 
 const struct nla_policy gl_port_key_policy[GUTLESS_A_PORT_MAX + 1] = {
 	GL_PORT_KEY_POLICY,
@@ -353,8 +354,10 @@ struct gl_rules *gl_port_parse_rules(struct genl_info *info,
 		err = gl_inner_parse(info, r, !old);
 	if (!err)
 		err = gl_sources_parse(info, r, old, family);
+	if (!err)
+		err = gl_option_rules_parse(info, r, old);
 	if (err) {
-		kvfree(r);
+		gl_rules_free(r);
 		return ERR_PTR(err);
 	}
 	at = info->attrs[GUTLESS_A_PORT_ANY_SOURCE];

@@ -14,4 +14,21 @@ struct gl_rules *gl_port_parse_rules(struct genl_info *info,
 				     const struct gl_rules *old, u8 family);
 int gl_port_parse_origin(struct genl_info *info, u8 *origin);
 
+/* nl_port_ops.c: what is done and told */
+int gl_port_fill_key(struct sk_buff *msg, const struct gl_port_key *key);
+
+/* nl_option.c: rules for options, and options delivered */
+extern const struct nla_policy
+	gl_option_rule_policy[GUTLESS_A_OPTION_RULE_MAX + 1];
+
+/* Octets of a message that a rule may need */
+#define GL_OPTION_RULE_SIZE						\
+	(nla_total_size(0) + 3 * nla_total_size(sizeof(u8)) +		\
+	 nla_total_size(GL_OPT_DATA_MAX) + nla_total_size(0) +		\
+	 GUTLESS_A_RULE_STATS_MAX * nla_total_size_64bit(sizeof(u64)))
+
+int gl_option_rules_parse(struct genl_info *info, struct gl_rules *r,
+			  const struct gl_rules *old);
+int gl_option_rule_fill(struct sk_buff *msg, const struct gl_option_rule *rule);
+
 #endif /* _GUTLESS_NL_PORT_H */

@@ -33,7 +33,7 @@ static int gl_source_fill(struct sk_buff *msg, const struct gl_prefix *p,
 	return 0;
 }
 
-static int gl_port_fill_key(struct sk_buff *msg, const struct gl_port_key *key)
+int gl_port_fill_key(struct sk_buff *msg, const struct gl_port_key *key)
 {
 	int err = 0;
 
@@ -74,7 +74,10 @@ static int gl_port_fill_settings(struct sk_buff *msg, const struct gl_port *port
 	return 0;
 }
 
-/* All but the sources; in the messages that go on with them, the key alone. */
+/*
+ * All but the rules for options and the sources; in the messages that go on with
+ * them, the key alone.
+ */
 static int gl_port_fill(struct sk_buff *msg, const struct gl_port *port,
 			const struct gl_rules *r, bool more)
 {
@@ -97,6 +100,22 @@ static const struct gl_rules *gl_port_rules(struct gl_net *gn,
 					 lockdep_is_held(&gn->lock));
 }
 
+/* What a port has any number of: rules for options, then sources */
+static u32 gl_port_items(const struct gl_rules *r)
+{
+	return (r->options ? r->options->n : 0) + r->n_sources;
+}
+
+static int gl_port_fill_item(struct sk_buff *msg, const struct gl_port *port,
+			     const struct gl_rules *r, u32 i)
+{
+	u32 n = r->options ? r->options->n : 0;
+
+	if (i < n)
+		return gl_option_rule_fill(msg, r->options->rule[i]);
+	return gl_source_fill(msg, &r->sources[i - n], port->key.family);
+}
+
 /* One port in one message, with all of its sources or with none. */
 static struct sk_buff *gl_port_msg(struct gl_net *gn, const struct gl_port *port,
 				   u32 portid, u32 seq, u8 cmd)
@@ -104,16 +123,19 @@ static struct sk_buff *gl_port_msg(struct gl_net *gn, const struct gl_port *port
 	const struct gl_rules *r = gl_port_rules(gn, port);
 	struct sk_buff *msg;
 	void *hdr;
-	u32 i, n = r->n_sources <= GL_MSG_SOURCES_MAX ? r->n_sources : 0;
+	u32 i, rules = r->options ? r->options->n : 0;
+	u32 n = rules;
 
-	msg = nlmsg_new(GL_MSG_SIZE, GFP_KERNEL);
+	if (r->n_sources <= GL_MSG_SOURCES_MAX)
+		n += r->n_sources;
+	msg = nlmsg_new(GL_MSG_SIZE + rules * GL_OPTION_RULE_SIZE, GFP_KERNEL);
 	if (!msg)
 		return NULL;
 	hdr = genlmsg_put(msg, portid, seq, &gl_family, 0, cmd);
 	if (!hdr || gl_port_fill(msg, port, r, false))
 		goto err;
 	for (i = 0; i < n; i++)
-		if (gl_source_fill(msg, &r->sources[i], port->key.family))
+		if (gl_port_fill_item(msg, port, r, i))
 			goto err;
 	genlmsg_end(msg, hdr);
 	return msg;
@@ -279,7 +301,7 @@ int gl_nl_port_set(struct sk_buff *skb, struct genl_info *info)
 		gl_port_set_zero_csum6(port, nla_get_u8(at));
 	gn->generation++;
 	gl_port_event(net, port, GUTLESS_CMD_PORT_SET_NTF);
-	kvfree_rcu(old, rcu);
+	gl_rules_replaced(old);
 	err = 0;
 out:
 	mutex_unlock(&gn->lock);
@@ -343,7 +365,7 @@ out:
 	return msg ? genlmsg_reply(msg, info) : err;
 }
 
-/* ---- dumps: args[0] is the id to go on with, args[1] the source of it ---- */
+/* ---- dumps: args[0] is the id to go on with, args[1] the item of it ---- */
 
 int gl_nl_port_dump_start(struct netlink_callback *cb)
 {
@@ -373,12 +395,12 @@ static bool gl_port_wanted(const struct gl_port *port, struct nlattr **attrs)
 	       nla_get_u8(attrs[GUTLESS_A_PORT_FAMILY]) == port->key.family;
 }
 
-/* One message, with as many sources from @first on as go in. Return: the next */
+/* One message, with as many items from @first on as go in. Return: the next */
 static int gl_port_dump_one(struct sk_buff *skb, struct netlink_callback *cb,
 			    const struct gl_port *port, const struct gl_rules *r,
 			    u32 first)
 {
-	u32 i;
+	u32 i, n = gl_port_items(r);
 	void *hdr;
 
 	hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
@@ -388,11 +410,11 @@ static int gl_port_dump_one(struct sk_buff *skb, struct netlink_callback *cb,
 	genl_dump_check_consistent(cb, hdr);
 	if (gl_port_fill(skb, port, r, first > 0))
 		goto cancel;
-	for (i = first; i < r->n_sources; i++)
-		if (gl_source_fill(skb, &r->sources[i], port->key.family))
+	for (i = first; i < n; i++)
+		if (gl_port_fill_item(skb, port, r, i))
 			break;
 	/* every message must bring the dump forward */
-	if (i == first && i < r->n_sources)
+	if (i == first && i < n)
 		goto cancel;
 	genlmsg_end(skb, hdr);
 	return i;
@@ -421,7 +443,7 @@ int gl_nl_port_dump(struct sk_buff *skb, struct netlink_callback *cb)
 		next = id == cb->args[0] ? cb->args[1] : 0;
 		cb->args[1] = 0;
 		next = gl_port_dump_one(skb, cb, port, r, next);
-		if (next < 0 || next < r->n_sources)
+		if (next < 0 || next < gl_port_items(r))
 			break;
 	}
 	mutex_unlock(&gn->lock);

@@ -20,6 +20,24 @@ struct gl_rules *gl_rules_alloc(u32 room)
 	return rules;
 }
 
+void gl_rules_free(struct gl_rules *rules)
+{
+	if (rules)
+		gl_option_rules_free(rules->options);
+	kvfree(rules);
+}
+
+static void gl_rules_free_rcu(struct rcu_head *head)
+{
+	gl_rules_free(container_of(head, struct gl_rules, rcu));
+}
+
+/* Nobody finds @old any more, but packets on their way may have found it. */
+void gl_rules_replaced(struct gl_rules *old)
+{
+	call_rcu(&old->rcu, gl_rules_free_rcu);
+}
+
 /**
  * gl_prefix_set - make a prefix
  * @p: to be filled in
@@ -234,7 +252,7 @@ struct gl_port *gl_port_alloc(void)
 /* Nobody else can see @port, nor its rules. */
 void gl_port_free(struct gl_port *port)
 {
-	kvfree(rcu_dereference_protected(port->rules, 1));
+	gl_rules_free(rcu_dereference_protected(port->rules, 1));
 	free_percpu(port->stats);
 	kfree(port);
 }

@@ -49,12 +49,12 @@ static int gl_rcv_header(struct sk_buff *skb, const struct gl_rules *rules,
 	if (!pskb_may_pull(skb, off + gl_wire_len(format, first)))
 		return GUTLESS_A_RX_DROP_NO_MEMORY;
 
-	reason = gl_wire_parse(skb->data + off, len, format, w);
+	reason = gl_wire_parse(skb->data + off, len, format, rules->known, w);
 	if (unlikely(reason))
 		return reason;
 	if (unlikely(w->check && !gl_check_ok(skb)))
 		return GUTLESS_A_RX_DROP_CHECK;
-	return 0;
+	return rules->options ? gl_options_judge(rules->options, skb, w) : 0;
 }
 
 /* What may follow, and is there all of its header? */
@@ -226,6 +226,8 @@ static noinline int gl_rcv_any(struct gl_port *port,
 			skb->len);
 	if (gro)
 		gl_count(port->stats, GUTLESS_A_RX_GRO_PACKETS, gro);
+	if (rules->options)
+		gl_options_passed(port, rules->options, skb, &w);
 	return -w.proto;
 
 drop:
@@ -237,7 +239,7 @@ drop:
 /*
  * Is this the packet that most are? That is, IP without a tunnel in it, in one of
  * the formats without options, one packet, its headers in one piece, and the port
- * takes it. False says nothing but that somebody has to look closer.
+ * takes it and requires no option. False says nothing but that somebody has to look closer.
  *
  * @hlen: octets in front of the inner packet
  */
@@ -256,16 +258,16 @@ static __always_inline bool gl_rcv_plain(const struct sk_buff *skb,
 		return false;
 
 	*hlen = sizeof(struct udphdr);
-	if (rules->accept & GUTLESS_ACCEPT_FOU) {
+	if (rules->plain & GUTLESS_ACCEPT_FOU) {
 		*proto = rules->fou_protocol;
 	} else if (gl_wire_is_plain(p)) {
-		if (!(rules->accept & (p[0] ? GUTLESS_ACCEPT_GUTLESS :
-					      GUTLESS_ACCEPT_GUE0)))
+		if (!(rules->plain & (p[0] ? GUTLESS_ACCEPT_GUTLESS :
+					     GUTLESS_ACCEPT_GUE0)))
 			return false;
 		*proto = p[1];
 		*hlen += GL_BASE_LEN;
 	} else {
-		if (!(rules->accept & GUTLESS_ACCEPT_BARE) ||
+		if (!(rules->plain & GUTLESS_ACCEPT_BARE) ||
 		    gl_wire_format(p[0]) != GUTLESS_ACCEPT_BARE)
 			return false;
 		*proto = gl_wire_bare_proto(p[0]);

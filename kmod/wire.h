@@ -42,11 +42,13 @@
 #define GL_OPT_TIMING_LEN	12
 #define GL_OPT_MIN_PATH_MTU	0x30
 #define GL_OPT_MIN_PATH_MTU_LEN	4
-#define GL_OPT_GROUP		0x58
+#define GL_OPT_GROUP		0x58	/* these four: once in a header at most */
 #define GL_OPT_REMCSUM		0x59
 #define GL_OPT_SESSION		0x5a
 #define GL_OPT_AUTH		0x5b
 #define GL_OPT_ACTION_MASK	0xc0	/* 00: skip what you do not know */
+#define GL_OPT_DATA_MAX		(GL_OPTIONS_MAX - 2)
+#define GL_KNOWN_LEN		32	/* octets with a bit for each type */
 
 /* struct gl_wire - a received header, taken apart */
 struct gl_wire {
@@ -155,33 +157,83 @@ static inline void gl_wire_remcsum(const __u8 *p, struct gl_wire *w)
 }
 
 /*
+ * gl_wire_singleton_len - octets of data of an option that stands in a header
+ * once at most
+ *
+ * Return: -1 for a type that may stand there again and be of any length.
+ */
+static inline int gl_wire_singleton_len(__u8 type)
+{
+	static const __u8 len[] = { 4, 4, 8, 26 };
+
+	if (type < GL_OPT_GROUP || type > GL_OPT_AUTH)
+		return -1;
+	return len[type - GL_OPT_GROUP];
+}
+
+/*
+ * gl_wire_next_option - find an option that is not padding
+ * @opt: an area of options
+ * @len: its octets
+ * @at: where to begin, and then where the option is
+ *
+ * Return: false where there is none any more, or it overruns the area.
+ */
+static inline bool gl_wire_next_option(const __u8 *opt, unsigned int len,
+				       unsigned int *at)
+{
+	while (*at < len) {
+		if (opt[*at] == GL_OPT_PAD1) {
+			(*at)++;
+			continue;
+		}
+		if (len - *at < 2 || len - *at - 2 < opt[*at + 1])
+			return false;
+		if (opt[*at] != GL_OPT_PADN)
+			return true;
+		*at += 2 + opt[*at + 1];
+	}
+	return false;
+}
+
+/*
  * gl_wire_options - walk the options of a GUT-less header
  * @opt: them
  * @len: their octets, all of which it may read
+ * @known: GL_KNOWN_LEN octets, a bit for each type whose action bits do not
+ *	count; NULL: all types
  * @w: told of those that are acted on
  *
  * Return: 0, or the attribute that counts the reason to drop.
  */
 static inline int gl_wire_options(const __u8 *opt, unsigned int len,
-				  struct gl_wire *w)
+				  const __u8 *known, struct gl_wire *w)
 {
-	unsigned int at = 0;
+	unsigned int at = 0, seen = 0;
+	int once;
+	__u8 type;
 
 	while (at < len) {
-		if (opt[at] == GL_OPT_PAD1) {
+		type = opt[at];
+		if (type == GL_OPT_PAD1) {
 			at++;
 			continue;
 		}
 		if (len - at < 2 || len - at - 2 < opt[at + 1])
 			return GUTLESS_A_RX_DROP_OPTIONS;
-		if (opt[at] == GL_OPT_REMCSUM) {
-			if (w->remcsum || opt[at + 1] != 4)
+		once = gl_wire_singleton_len(type);
+		if (once >= 0) {
+			if (seen & 1U << (type - GL_OPT_GROUP) ||
+			    opt[at + 1] != once)
 				return GUTLESS_A_RX_DROP_OPTIONS;
+			seen |= 1U << (type - GL_OPT_GROUP);
+		}
+		if (type == GL_OPT_REMCSUM) {
 			gl_wire_remcsum(opt + at + 2, w);
 			if ((w->start | w->offset) & 1)
 				return GUTLESS_A_RX_DROP_REMCSUM;
-		} else if (opt[at] != GL_OPT_PADN &&
-			   opt[at] & GL_OPT_ACTION_MASK) {
+		} else if (type != GL_OPT_PADN && type & GL_OPT_ACTION_MASK &&
+			   known && !(known[type / 8] >> type % 8 & 1)) {
 			return GUTLESS_A_RX_DROP_OPTIONS;
 		}
 		at += 2 + opt[at + 1];
@@ -232,6 +284,7 @@ static inline int gl_wire_gue_fields(const __u8 *p, __u16 flags,
  * @p: the payload of UDP
  * @len: all of its octets, of which those behind the header are not read
  * @format: what gl_wire_format() said of it
+ * @known: types of options, as for gl_wire_options()
  * @w: filled in on success
  *
  * Reads gl_wire_len() octets, the first one where that is 0; @len is not less.
@@ -239,7 +292,7 @@ static inline int gl_wire_gue_fields(const __u8 *p, __u16 flags,
  * Return: 0, or the attribute that counts the reason to drop.
  */
 static inline int gl_wire_parse(const __u8 *p, unsigned int len, __u8 format,
-				struct gl_wire *w)
+				const __u8 *known, struct gl_wire *w)
 {
 	int reason = 0;
 	__u16 word;
@@ -270,7 +323,7 @@ static inline int gl_wire_parse(const __u8 *p, unsigned int len, __u8 format,
 			return GUTLESS_A_RX_DROP_CONTROL;
 		w->check = word;
 		reason = gl_wire_options(p + GL_BASE_LEN, w->len - GL_BASE_LEN,
-					 w);
+					 known, w);
 		/* a checksum still to be made says nothing of the sum */
 		if (!reason && w->check && w->remcsum)
 			reason = GUTLESS_A_RX_DROP_OPTIONS;

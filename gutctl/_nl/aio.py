@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
+from gutctl.delivered import DeliveredOption, LostOptions
 from gutctl.model import (
     Accept,
     Address,
@@ -21,6 +22,7 @@ from gutctl.model import (
     PortKey,
     Profile,
     ProfileChange,
+    ReceiveRule,
 )
 
 from . import proc
@@ -96,6 +98,8 @@ class AsyncKernel:
         replace_sources: Iterable[Network] | None = None,
         zero_csum6: bool | None = None,
         remcsum_nopartial: bool | None = None,
+        rules: Iterable[ReceiveRule] = (),
+        remove_rules: Iterable[int] = (),
         origin: Origin | None = None,
     ) -> None:
         change: dict[str, Any] = {
@@ -108,6 +112,8 @@ class AsyncKernel:
             "replace_sources": None if replace_sources is None else tuple(replace_sources),
             "zero_csum6": zero_csum6,
             "remcsum_nopartial": remcsum_nopartial,
+            "rules": tuple(rules),
+            "remove_rules": tuple(remove_rules),
             "origin": origin,
         }
         await self._run(lambda s: s.ports_of(self.module).port_set(key, change))
@@ -202,5 +208,17 @@ class AsyncKernel:
                 ready()
             async for event in stream:
                 yield event
+        finally:
+            stream.close()
+
+    async def options(self, *, ready: Callable[[], None] | None = None) -> AsyncIterator[DeliveredOption | LostOptions]:
+        """``async for option in kernel.options()``; it ends when this AsyncKernel is closed."""
+        stream = await self._run(lambda s: s.options(self.module))
+        self._kernel._streams.add(stream)
+        try:
+            if ready is not None:
+                ready()
+            async for option in stream:
+                yield option
         finally:
             stream.close()

@@ -17,12 +17,17 @@ __all__ = [
     "ACCEPT",
     "CMD",
     "CSUM",
+    "DELIVERED",
     "EVENTS",
     "FAMILY",
     "FEATURE",
     "FORMAT",
     "INFO",
     "NOTIFICATIONS",
+    "OPTIONS",
+    "OPTION_ACTION",
+    "OPTION_NTF",
+    "OPTION_RULE",
     "ORIGIN",
     "PORT",
     "PORT_FLAGS",
@@ -30,6 +35,7 @@ __all__ = [
     "PROFILE_FLAGS",
     "REQUESTS",
     "RULE",
+    "RULE_STATS",
     "RX",
     "SETS",
     "SOURCE",
@@ -42,6 +48,8 @@ __all__ = [
 FAMILY: Final = "gutless"
 VERSION: Final = 1
 EVENTS: Final = "events"
+OPTIONS: Final = "options"
+"""Multicast groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,9 @@ RX: Final = _set(
     ("drop-no-memory", "u64"),
     ("drop-remcsum", "u64"),
     ("gro-packets", "u64"),
+    ("drop-option-missing", "u64"),
+    ("drop-option-value", "u64"),
+    ("drop-option-refused", "u64"),
 )
 
 TX: Final = _set(
@@ -147,6 +158,23 @@ SOURCE: Final = _set(
     ("v4", "be32"),
     ("v6", "binary"),
     ("prefix-len", "u8"),
+)
+
+RULE_STATS: Final = _set(
+    "rule-stats",
+    ("pad", "pad"),
+    ("matched", "u64"),
+    ("dropped", "u64"),
+    ("delivered", "u64"),
+)
+
+OPTION_RULE: Final = _set(
+    "option-rule",
+    ("type", "u8"),
+    ("action", "u8"),
+    ("deliver", "u8"),
+    ("value", "binary"),
+    ("stats", "nest", RULE_STATS),
 )
 
 INFO: Final = _set(
@@ -184,6 +212,22 @@ PORT: Final = _set(
     ("origin", "u8"),
     ("stats", "nest", RX),
     ("remcsum-nopartial", "u8"),
+    ("option-rule", "nest*", OPTION_RULE),
+)
+
+DELIVERED: Final = _set(
+    "delivered",
+    ("pad", "pad"),
+    ("sequence", "u64"),
+    ("port", "nest", PORT),
+    ("port-id", "u32"),
+    ("type", "u8"),
+    ("data", "binary"),
+    ("source-v4", "be32"),
+    ("source-v6", "binary"),
+    ("source-port", "be16"),
+    ("time", "u64"),
+    ("packets", "u32"),
 )
 
 RULE: Final = _set(
@@ -208,7 +252,9 @@ PROFILE: Final = _set(
     ("flags", "u32"),
 )
 
-SETS: Final[Mapping[str, AttrSet]] = {s.name: s for s in (INFO, PORT, SOURCE, PROFILE, RULE, RX, TX)}
+SETS: Final[Mapping[str, AttrSet]] = {
+    s.name: s for s in (INFO, PORT, OPTION_RULE, RULE_STATS, DELIVERED, SOURCE, PROFILE, RULE, RX, TX)
+}
 
 CMD: Final[Mapping[str, int]] = {
     name: number
@@ -229,6 +275,7 @@ CMD: Final[Mapping[str, int]] = {
             "profile-add-ntf",
             "profile-set-ntf",
             "profile-del-ntf",
+            "option-ntf",
         ),
         1,
     )
@@ -237,7 +284,7 @@ CMD: Final[Mapping[str, int]] = {
 _KEY: Final = ("family", "port", "local-v4", "local-v6", "ifindex")
 _SETTINGS: Final = (
     *("accept", "fou-protocol", "inner", "any-source", "source", "zero-csum6", "origin"),
-    "remcsum-nopartial",
+    *("remcsum-nopartial", "option-rule"),
 )
 _PROFILE: Final = (
     *("number", "format", "csum", "sport-min", "sport-max", "origin"),
@@ -264,10 +311,14 @@ NOTIFICATIONS: Final[Mapping[int, tuple[str, str]]] = {
 }
 """Command of an event: the kind of record and what happened to it."""
 
+OPTION_NTF: Final = CMD["option-ntf"]
+"""Command of an option that is delivered."""
+
 ACCEPT: Final[Mapping[str, int]] = {"fou": 1, "gue0": 2, "bare": 4, "gutless": 8}
 FORMAT: Final[Mapping[str, int]] = {"fou": 1, "gue": 2, "gutless": 3}
 CSUM: Final[Mapping[str, int]] = {"full": 1, "zero": 2, "remote": 3, "remote-draft": 4}
 ORIGIN: Final[Mapping[str, int]] = {"admin": 0, "tunnel": 1}
+OPTION_ACTION: Final[Mapping[str, int]] = {"none": 0, "ignore": 1, "require": 2, "drop": 3}
 PORT_FLAGS: Final[Mapping[str, int]] = {"replace-sources": 1}
 PROFILE_FLAGS: Final[Mapping[str, int]] = {"replace-rules": 1}
-FEATURE: Final[Mapping[str, int]] = {"ipv6": 1, "remcsum": 2, "icmp": 4, "options": 8}
+FEATURE: Final[Mapping[str, int]] = {"ipv6": 1, "remcsum": 2, "icmp": 4, "options": 8, "option-rules": 16}

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from gutctl.delivered import DeliveredOption
 from gutctl.errors import GutctlError, UnsupportedError
 from gutctl.model import Info, Port, PortKey, Profile
 
 from . import records
+from .delivered import messages
 from .errors import KernelRefusal, family_missing, translate
 from .events import Event
 from .family import (
     CMD,
+    DELIVERED,
     EVENTS,
     INFO,
     NOTIFICATIONS,
@@ -31,9 +34,10 @@ from .words import port_words, profile_words
 
 __all__ = ["Gutless"]
 
-_CLASSES: Final = {table.name: genl_class(table) for table in (INFO, PORT, PROFILE)}
+_CLASSES: Final = {table.name: genl_class(table) for table in (INFO, PORT, PROFILE, DELIVERED)}
 _TABLE_OF_COMMAND: Final = {
-    number: {"info": INFO, "port": PORT, "profile": PROFILE}[name.partition("-")[0]] for name, number in CMD.items()
+    number: {"info": INFO, "port": PORT, "profile": PROFILE, "option": DELIVERED}[name.partition("-")[0]]
+    for name, number in CMD.items()
 }
 
 
@@ -113,15 +117,15 @@ class Gutless:
         answers = self._request("profile-get", DUMP, [], "profiles")
         return sorted((records.decode_profile(a) for a in answers), key=lambda p: p.number)
 
-    def subscribe(self) -> None:
-        """Become a member of the group that events are sent to."""
+    def subscribe(self, group: str = EVENTS) -> None:
+        """Become a member of a multicast group."""
         self._family.resolve()
-        if EVENTS not in self._family.groups:
-            raise GutctlError("the module gutless has no event group", "update the module")
+        if group not in self._family.groups:
+            raise UnsupportedError(f"the module gutless has no group for {group}", "update the module")
         try:
-            self._door.join(self._family.groups[EVENTS])
+            self._door.join(self._family.groups[group])
         except OSError as error:
-            raise translate("events", KernelRefusal(error.errno or errno.EIO)) from None
+            raise translate(group, KernelRefusal(error.errno or errno.EIO)) from None
 
     def plain_socket(self) -> socket.socket:
         """A copy of the socket, for who waits for events."""
@@ -140,3 +144,7 @@ class Gutless:
             record = records.decode_port(attrs) if kind == "port" else records.decode_profile(attrs)
             events.append(Event(kind, action, now, record))
         return events
+
+    def options_in(self, data: bytes) -> Iterator[DeliveredOption]:
+        """Delivered options in a datagram of their group; may be called in any thread."""
+        return messages(data, self._family.id)

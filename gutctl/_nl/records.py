@@ -28,11 +28,26 @@ from gutctl.model import (
     Port,
     PortKey,
     Profile,
+    ReceiveRule,
     Rule,
+    RuleAction,
+    RuleStats,
     Stats,
 )
 
-from .family import ACCEPT, CSUM, FEATURE, FORMAT, ORIGIN, PORT_FLAGS, PROFILE_FLAGS, RX, TX, AttrSet
+from .family import (
+    ACCEPT,
+    CSUM,
+    FEATURE,
+    FORMAT,
+    OPTION_ACTION,
+    ORIGIN,
+    PORT_FLAGS,
+    PROFILE_FLAGS,
+    RX,
+    TX,
+    AttrSet,
+)
 from .tlv import Attrs
 
 __all__ = [
@@ -47,7 +62,7 @@ __all__ = [
     "profile_request",
 ]
 
-_E = TypeVar("_E", Accept, Csum, Format, Origin)
+_E = TypeVar("_E", Accept, Csum, Format, Origin, RuleAction)
 
 
 # Requests
@@ -108,6 +123,14 @@ def _inner(inner: Iterable[int]) -> bytes:
     return bytes(sorted({_number("inner protocol", p, 0, 255) for p in inner}))
 
 
+def _rules(rules: Iterable[ReceiveRule], gone: Iterable[int] = ()) -> Attrs:
+    nests: list[tuple[int, Attrs]] = [(number, [("type", number), ("action", OPTION_ACTION["none"])]) for number in gone]
+    for rule in rules:
+        nest: Attrs = [("type", rule.type), ("action", OPTION_ACTION[rule.action.value]), ("deliver", int(rule.deliver))]
+        nests.append((rule.type, nest if rule.value is None else [*nest, ("value", rule.value)]))
+    return [("option-rule", nest) for _, nest in sorted(nests, key=lambda one: one[0])]
+
+
 def port_request(port: Port) -> Attrs:
     """Everything a PORT_ADD says."""
     attrs = port_key(port.key)
@@ -122,7 +145,7 @@ def port_request(port: Port) -> Attrs:
     attrs.append(("zero-csum6", int(port.zero_csum6)))
     attrs.append(("origin", ORIGIN[port.origin.value]))
     attrs.append(("remcsum-nopartial", int(port.remcsum_nopartial)))
-    return attrs
+    return attrs + _rules(port.rules)
 
 
 def port_change(
@@ -137,6 +160,8 @@ def port_change(
     replace_sources: Iterable[Network] | None = None,
     zero_csum6: bool | None = None,
     remcsum_nopartial: bool | None = None,
+    rules: Iterable[ReceiveRule] = (),
+    remove_rules: Iterable[int] = (),
     origin: Origin | None = None,
 ) -> Attrs:
     """What a PORT_SET says: the key, and only what is to change.
@@ -168,7 +193,7 @@ def port_change(
         attrs.append(("remcsum-nopartial", int(remcsum_nopartial)))
     if origin is not None:
         attrs.append(("origin", ORIGIN[origin.value]))
-    return attrs
+    return attrs + _rules(rules, remove_rules)
 
 
 def profile_change(
@@ -283,13 +308,28 @@ def _network(attrs: Attrs) -> Network:
     return IPv4Network((values.get("v4", 0), values.get("prefix-len", 32)))
 
 
+def _option_rule(attrs: Attrs) -> ReceiveRule:
+    values = dict(attrs)
+    stats = dict(values.get("stats", ()))
+    return ReceiveRule(
+        values.get("type", 0),
+        _named(OPTION_ACTION, values.get("action", 0), RuleAction),
+        bool(values.get("deliver", 0)),
+        values.get("value"),
+        RuleStats(stats.get("matched", 0), stats.get("dropped", 0), stats.get("delivered", 0)),
+    )
+
+
 def decode_port(attrs: Attrs) -> Port:
-    """The port that a message speaks of; a continued one has only some of its sources."""
+    """The port that a message speaks of; a continued one has only some of its rules and sources."""
     values: dict[str, Any] = {}
     sources: set[Network] = set()
+    rules: set[ReceiveRule] = set()
     for name, value in attrs:
         if name == "source":
             sources.add(_network(value))
+        elif name == "option-rule":
+            rules.add(_option_rule(value))
         else:
             values[name] = value
     local: IPv4Address | IPv6Address | None = None
@@ -308,6 +348,7 @@ def decode_port(attrs: Attrs) -> Port:
         sources=frozenset(sources),
         zero_csum6=bool(values.get("zero-csum6", 0)),
         remcsum_nopartial=bool(values.get("remcsum-nopartial", 0)),
+        rules=frozenset(rules),
         origin=_named(ORIGIN, values.get("origin", 0), Origin),
         stats=_stats(values.get("stats"), RX),
     )
@@ -316,20 +357,22 @@ def decode_port(attrs: Attrs) -> Port:
 def coalesce(messages: Iterable[Attrs]) -> list[Port]:
     """Ports of a dump, sorted by key.
 
-    A port with many sources goes on in the next messages, which repeat its key
-    and have no stats: their sources are its sources.
+    A port with many rules or sources goes on in the next messages, which repeat its
+    key and have no stats: what they have is the port's.
     """
     ports: dict[PortKey, Port] = {}
-    more: dict[PortKey, set[Network]] = {}
+    more: dict[PortKey, tuple[set[Network], set[ReceiveRule]]] = {}
     for attrs in messages:
         port = decode_port(attrs)
         if port.key in ports:
-            more.setdefault(port.key, set()).update(port.sources)
+            sources, rules = more.setdefault(port.key, (set(), set()))
+            sources |= port.sources
+            rules |= port.rules
         else:
             ports[port.key] = port
-    for key, sources in more.items():
+    for key, (sources, rules) in more.items():
         first = ports[key]
-        ports[key] = replace(first, sources=first.sources | sources)
+        ports[key] = replace(first, sources=first.sources | sources, rules=first.rules | rules)
     return [ports[key] for key in sorted(ports, key=_order)]
 
 

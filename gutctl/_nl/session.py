@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import closing
 from typing import Final
 
 from gutctl.errors import GutctlError, UnsupportedError
 from gutctl.model import Module
 
 from . import netns
+from .delivered import OptionStream
 from .events import EventStream
-from .family import FAMILY
+from .family import FAMILY, OPTIONS
 from .fou import Fou
 from .gutless import Gutless
 from .route import Route
@@ -78,12 +80,21 @@ class Session:
         """
         if module is not Module.GUTLESS:
             raise UnsupportedError(f"the in-tree module {module} tells of no changes")
-        listener = Gutless(lambda: Door(_NETLINK_GENERIC), FAMILY)
-        try:
+        with closing(Gutless(lambda: Door(_NETLINK_GENERIC), FAMILY)) as listener:
             listener.subscribe()
             return EventStream(listener.plain_socket(), listener.events_in)
-        finally:
-            listener.close()
+
+    def options(self, module: Module) -> OptionStream:
+        """A stream of delivered options, likewise.
+
+        Raises:
+            UnsupportedError: the in-tree module knows no options, or the loaded one delivers none.
+        """
+        if module is not Module.GUTLESS:
+            raise UnsupportedError(f"the in-tree module {module} knows no options")
+        with closing(Gutless(lambda: Door(_NETLINK_GENERIC), FAMILY)) as listener:
+            listener.subscribe(OPTIONS)
+            return OptionStream(listener.plain_socket(), listener.options_in)
 
     def close(self) -> None:
         if self._gutless is not None:

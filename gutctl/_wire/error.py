@@ -20,6 +20,9 @@ Reason = Literal[
     "inner",
     "nesting",
     "remcsum",
+    "option-missing",
+    "option-value",
+    "option-refused",
 ]
 """Why a receiver drops a packet: the names of the kernel's counters without ``drop-``."""
 

@@ -23,6 +23,7 @@ __all__ = [
     "REMOTE_CHECKSUM",
     "SESSION",
     "SINGLETONS",
+    "SINGLETON_OCTETS",
     "TIMING",
     "Action",
     "AlternateMarking",
@@ -201,6 +202,9 @@ class AlternateMarking(OptionValue, name="alternate-marking", number=ALTERNATE_M
 
 SINGLETONS = frozenset(one.number for one in types() if one.singleton)
 """Options that stand in a header once at most."""
+
+SINGLETON_OCTETS = {GROUP: 4, REMOTE_CHECKSUM: 4, SESSION: 8, AUTH: 26}
+"""Octets of data that these have: another number is malformed, as a second one is."""
 
 
 def option_value(option: Option) -> OptionValue | None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from gutctl._wire.error import EncapError, Reason
 from gutctl._wire.gue import CONTROL, FLAG_PRIVATE, FLAG_R, HLEN_MASK, PRIVATE_REMOTE, fields_octets
-from gutctl._wire.options import PADN, REMOTE_CHECKSUM
+from gutctl._wire.options import PADN, REMOTE_CHECKSUM, SINGLETON_OCTETS, Option
+from gutctl._wire.rule import ReceiveRule, judge_options
 from gutctl._wire.sums import NEUTRAL, ones_sum
 
 DEFAULT_ACCEPT = frozenset({"gue0", "bare", "gutless"})
@@ -43,6 +44,8 @@ class Accepted:
     """IP protocol under which what follows is handed to IP."""
     header_octets: int
     """Octets of the payload that are tunnel header: 0 for FOU and bare."""
+    delivered: tuple[Option, ...] = ()
+    """Options that go to who listens, in the order of the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,14 @@ def receive_verdict(
     inner: Collection[int] = DEFAULT_INNER,
     fou_protocol: int | None = None,
     udp_checksum: bool = True,
+    rules: Collection[ReceiveRule] = (),
 ) -> Accepted | Dropped:
     """Judge a UDP payload as a port of the kernel module does.
 
     ``accept``: names of formats (``gue0``, ``bare``, ``gutless``; or ``fou`` alone, with
     ``fou_protocol``). ``inner``: accepted inner protocols. ``udp_checksum``: the datagram had a UDP
-    checksum, which was verified; only without one is a Check word looked at. The source of the
-    packet and the depth of nesting (drop reasons ``source`` and ``nesting``) are not judged here.
+    checksum, which was verified; only without one is a Check word looked at. ``rules``: the port's
+    receive rules; a type that has one is known, whatever its action bits. The source of the packet and the depth of nesting (drop reasons ``source`` and ``nesting``) are not judged here.
     Raises EncapError for arguments that no port can have, never for the payload.
     """
     if "fou" in accept:
@@ -93,13 +97,21 @@ def receive_verdict(
     if form not in accept:
         return Dropped("format")
     if form == "bare":
-        return _judge_inner(payload, 0, 4 if payload[0] >> 4 == 4 else 41, inner)
+        missing = judge_options((), rules)
+        return Dropped(missing) if missing else _judge_inner(payload, 0, 4 if payload[0] >> 4 == 4 else 41, inner)
 
     size = 4 + 4 * (payload[0] & HLEN_MASK)
     if len(payload) < size:
         return Dropped("truncated")
-    reason = _gue(payload, size) if form == "gue0" else _gutless(payload, size, udp_checksum)
-    return Dropped(reason) if reason else _judge_inner(payload, size, payload[1], inner)
+    known = {rule.type for rule in rules}
+    reason = _gue(payload, size) if form == "gue0" else _gutless(payload, size, udp_checksum, known)
+    if reason:
+        return Dropped(reason)
+    options = _present(payload[4:size]) if form == "gutless" else ()
+    if refused := judge_options(options, rules):
+        return Dropped(refused)
+    told = {rule.type for rule in rules if rule.deliver}
+    return _judge_inner(payload, size, payload[1], inner, tuple(option for option in options if option.type in told))
 
 
 _Remote = tuple[int, int]
@@ -141,11 +153,11 @@ def _gue(payload: bytes, size: int) -> Reason | None:
     return _judge_remote(_words(payload[8:12]), len(payload) - size) if private else None
 
 
-def _gutless(payload: bytes, size: int, udp_checksum: bool) -> Reason | None:
+def _gutless(payload: bytes, size: int, udp_checksum: bool, known: Collection[int]) -> Reason | None:
     """Why a GUT-less header drops the packet."""
     if payload[0] & CONTROL:
         return "control"
-    reason, remote = _options(payload[4:size])
+    reason, remote = _options(payload[4:size], known)
     if reason:
         return reason
     check = payload[2:4] != b"\0\0"
@@ -158,9 +170,10 @@ def _gutless(payload: bytes, size: int, udp_checksum: bool) -> Reason | None:
     return _judge_remote(remote, len(payload) - size) if remote else None
 
 
-def _options(area: bytes) -> tuple[Reason | None, _Remote | None]:
-    """Every option fits, and those that are neither padding nor known may be skipped."""
+def _options(area: bytes, known: Collection[int]) -> tuple[Reason | None, _Remote | None]:
+    """Every option fits, those that stand there once do, and those that are neither padding nor known may be skipped."""
     remote: _Remote | None = None
+    seen = set()
     at = 0
     while at < len(area):
         kind = area[at]
@@ -169,16 +182,33 @@ def _options(area: bytes) -> tuple[Reason | None, _Remote | None]:
             continue
         if at + 2 > len(area) or at + 2 + area[at + 1] > len(area):
             return "options", None
-        if kind == REMOTE_CHECKSUM:
-            if remote is not None or area[at + 1] != 4:
+        if kind in SINGLETON_OCTETS:
+            if kind in seen or area[at + 1] != SINGLETON_OCTETS[kind]:
                 return "options", None
+            seen.add(kind)
+        if kind == REMOTE_CHECKSUM:
             remote = _words(area[at + 2 : at + 6])
             if (remote[0] | remote[1]) & 1:
                 return "remcsum", None
-        elif kind != PADN and kind >> 6:
+        elif kind != PADN and kind >> 6 and kind not in known:
             return "options", None
         at += 2 + area[at + 1]
     return None, remote
+
+
+def _present(area: bytes) -> tuple[Option, ...]:
+    """The options of an area that is in order, without padding."""
+    found = []
+    at = 0
+    while at < len(area):
+        if area[at] == 0:
+            at += 1
+            continue
+        end = at + 2 + area[at + 1]
+        if area[at] != PADN:
+            found.append(Option(area[at], area[at + 2 : end]))
+        at = end
+    return tuple(found)
 
 
 def _judge_remote(remote: _Remote, octets: int) -> Reason | None:
@@ -187,11 +217,13 @@ def _judge_remote(remote: _Remote, octets: int) -> Reason | None:
     return None if start <= offset <= octets - 2 else "remcsum"
 
 
-def _judge_inner(payload: bytes, size: int, protocol: int, inner: Collection[int]) -> Accepted | Dropped:
+def _judge_inner(
+    payload: bytes, size: int, protocol: int, inner: Collection[int], delivered: tuple[Option, ...] = ()
+) -> Accepted | Dropped:
     if protocol not in inner:
         return Dropped("protocol")
     if len(payload) - size < INNER_MIN.get(protocol, 0):
         return Dropped("inner")
     if protocol in (4, 41) and payload[size] >> 4 != (4 if protocol == 4 else 6):
         return Dropped("inner")
-    return Accepted(protocol, size)
+    return Accepted(protocol, size, delivered)

@@ -26,7 +26,7 @@ TABLE = {
     "tunnel": ("gutctl.cli.tunnel:tunnel", "Make, change, delete and list tunnels."),
     "port": ("gutctl.cli.port:port", "Receiving UDP ports: what they accept, and from whom."),
     "profile": ("gutctl.cli.profile:profile", "Sending profiles: format, checksum, source ports."),
-    "ext": ("gutctl.cli.ext_all:ext", "Options of the GUT-less header: types, and what tunnels send."),
+    "ext": ("gutctl.cli.ext_all:ext", "Options of the GUT-less header: types, what tunnels send, what ports do."),
     "stats": ("gutctl.cli.stats:stats", "Counters of ports, profiles and plain links."),
     "monitor": ("gutctl.cli.monitor:monitor", "Print ports and profiles as they change."),
     "decode": ("gutctl.cli.decode:decode", "Take packets apart, header by header."),

@@ -17,6 +17,7 @@ from gutctl.checks import link_name
 from gutctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from gutctl._wire.rule import ReceiveRule
     from gutctl.door import Netns
     from gutctl.model import Module
     from gutctl.world import World
@@ -156,3 +157,22 @@ def _option(text: str) -> Option:
 
 OPTION = Checked("NAME[=VALUE]", _option)
 """An option as ``gutctl.ext_api`` writes it."""
+
+
+def _rule(text: str) -> ReceiveRule:
+    from gutctl.ext_api import parse_rule
+
+    return parse_rule(text)
+
+
+def _type(text: str) -> int:
+    from gutctl.ext_api import type_number
+
+    return type_number(text)
+
+
+RULE = Checked("TYPE=ACTION[=VALUE]", _rule)
+"""A receive rule, likewise."""
+
+OPTION_TYPE = Checked("TYPE", _type)
+"""A type of option by its name or number."""

@@ -16,7 +16,7 @@ __all__ = ["ext"]
 @click.group()
 @common
 def ext() -> None:
-    """Options of the GUT-less header: what types there are, and what tunnels send."""
+    """Options of the GUT-less header: what types there are, what tunnels send, what ports do about them."""
 
 
 @ext.command(name="list")

@@ -11,23 +11,24 @@ import click
 
 from gutctl import checks
 from gutctl.backend import backend
-from gutctl.cli.context import Checked, Session, changing, common, pass_session
+from gutctl.cli.context import OPTION_TYPE, RULE, Checked, Session, changing, common, pass_session
 from gutctl.cli.output import carry_out, columns, note, show
 from gutctl.cli.port_text import details, list_rows, result_lines
 from gutctl.errors import NotFoundError, UnsupportedError, UsageError
-from gutctl.model import Module, Port, PortKey
+from gutctl.model import Module, Port, PortKey, ReceiveRule
 from gutctl.plan import Plan
 from gutctl.planners.port import PortChange, plan_port_add, plan_port_del, plan_port_set
 from gutctl.planners.words import port_name
 from gutctl.records import Record, port_record
 from gutctl.world import World
 
-__all__ = ["port"]
+__all__ = ["finish", "key_options", "named_key", "one_for_each", "port", "record_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PREFIX = Checked("PREFIX", lambda text: checks.prefix(text))
 REMCSUM = "Write a checksum that the sender left to us at once, not when it is needed."
+RULES = "What is done about a type of option: ignore, require, drop, deliver; may be repeated: docs/extensions.md."
 OPEN = "everybody can now inject packets here (the class of CVE-2024-7596): --from is safer"
 
 
@@ -84,7 +85,7 @@ def receive_options(function: F) -> F:
     return function
 
 
-def _key(session: Session, given: dict[str, Any], more: Sequence[Any] = (), *, adding: bool = False) -> PortKey:
+def named_key(session: Session, given: dict[str, Any], more: Sequence[Any] = (), *, adding: bool = False) -> PortKey:
     """The port meant; the family is that of any address given."""
     if not given["number"] and (adding or session.only is not Module.FOU):
         checks.port_number("0")
@@ -121,6 +122,7 @@ def port() -> None:
 )
 @click.option("--zero-csum6", is_flag=True, help="Accept UDP checksum 0 over IPv6 (RFC 6935).")
 @click.option("--remcsum-nopartial/--no-remcsum-nopartial", default=False, help=REMCSUM)
+@click.option("--rule", "rules", multiple=True, type=RULE, help=RULES)
 @changing
 @pass_session
 def add(session: Session, /, **given: Any) -> None:
@@ -130,7 +132,7 @@ def add(session: Session, /, **given: Any) -> None:
         raise UsageError(f"who may send to port {number}? Give --from PREFIX, or --any-source")
     if given["sources"] and given["any_source"]:
         raise UsageError("--any-source and --from: who may send, everybody or these?")
-    key = _key(session, given, adding=True)
+    key = named_key(session, given, adding=True)
     if given["zero_csum6"] and key.family == 4:
         raise UsageError("--zero-csum6: over IPv4 a packet without a checksum is always accepted")
     does = backend(session.only or Module.GUTLESS)
@@ -150,6 +152,7 @@ def add(session: Session, /, **given: Any) -> None:
         sources=frozenset(given["sources"]),
         zero_csum6=given["zero_csum6"] or (key.family == 6 and not does.source_lists),
         remcsum_nopartial=given["remcsum_nopartial"],
+        rules=frozenset(one_for_each(given["rules"])),
         module=does.module,
         from_port=given["from_port"] or 0,
     )
@@ -158,10 +161,18 @@ def add(session: Session, /, **given: Any) -> None:
         note(f"{port_name(wanted)}: {OPEN}")
     world = session.world.using(does.module)
     plan, after = plan_port_add(world, wanted, session.command("port"))
-    _finish(session, world, plan, after)
+    finish(session, world, plan, after)
 
 
-def _holder(session: Session, key: PortKey) -> World:
+def one_for_each(rules: Sequence[ReceiveRule]) -> Sequence[ReceiveRule]:
+    """The rules. Raises UsageError for two that speak of one type."""
+    for at, rule in enumerate(rules):
+        if rule.type in (other.type for other in rules[:at]):
+            raise UsageError(f"--rule: two for option 0x{rule.type:02x}", "a port has one rule for a type")
+    return rules
+
+
+def holder(session: Session, key: PortKey) -> World:
     """The namespaces, for the module that was asked for, else for the one that has such a port, else for gutless."""
     world = session.world
     if session.only:
@@ -181,11 +192,13 @@ def _holder(session: Session, key: PortKey) -> World:
 @click.option("--any-source/--no-any-source", default=None, help="Let everybody send to it.")
 @click.option("--zero-csum6/--no-zero-csum6", default=None, help="Accept UDP checksum 0 over IPv6.")
 @click.option("--remcsum-nopartial/--no-remcsum-nopartial", default=None, help=REMCSUM)
+@click.option("--rule", "rules", multiple=True, type=RULE, help=RULES)
+@click.option("--no-rule", "no_rules", multiple=True, type=OPTION_TYPE, help="No rule for this type any more; may be repeated.")
 @changing
 @pass_session
 def set_(session: Session, /, **given: Any) -> None:
     """Change what is given while the port runs; --from replaces all prefixes."""
-    key = _key(session, given, [*given["add_from"], *given["del_from"]])
+    key = named_key(session, given, [*given["add_from"], *given["del_from"]])
     settings: dict[str, Any] = {
         name: given[name] for name in ("any_source", "zero_csum6", "remcsum_nopartial") if given[name] is not None
     }
@@ -200,14 +213,19 @@ def set_(session: Session, /, **given: Any) -> None:
         settings["any_source"] = False
     if replace_all is not None and (given["add_from"] or given["del_from"]):
         raise UsageError("--from replaces all prefixes: --add-from and --del-from say nothing then")
-    change = PortChange(key, settings, frozenset(given["add_from"]), frozenset(given["del_from"]), replace_all)
-    if not settings and not change.add and not change.remove and replace_all is None:
+    rules, gone = one_for_each(given["rules"]), frozenset(given["no_rules"])
+    if any(rule.type in gone for rule in rules):
+        raise UsageError("--rule and --no-rule for one type: with it, or without?")
+    change = PortChange(
+        key, settings, frozenset(given["add_from"]), frozenset(given["del_from"]), replace_all, tuple(rules), gone
+    )
+    if change == PortChange(key):
         raise UsageError("nothing to change was given", "gutctl port set --help")
     if given["any_source"]:
         note(f"{port_name(key)}: {OPEN}")
-    world = _holder(session, key)
+    world = holder(session, key)
     plan, after = plan_port_set(world, change)
-    _finish(session, world, plan, after)
+    finish(session, world, plan, after)
 
 
 @port.command(name="del")
@@ -218,21 +236,23 @@ def set_(session: Session, /, **given: Any) -> None:
 @pass_session
 def del_(session: Session, /, **given: Any) -> None:
     """Close a port."""
-    key = _key(session, given)
-    world = _holder(session, key)
+    key = named_key(session, given)
+    world = holder(session, key)
     plan = plan_port_del(world, key, must_exist=given["must_exist"], force=given["force"])
     carry_out(session, plan, "port", lambda: port_name(key), lambda _: None, result_lines)
 
 
-def _finish(session: Session, world: World, plan: Plan, after: Port) -> None:
+def finish(session: Session, world: World, plan: Plan, after: Port) -> None:
+    """Carry out a plan for a port, and print the port."""
     def record(done: bool) -> Record:
         now = world.door.port(after.key) if done else None
-        return _record(session, now or after)
+        return record_of(session, now or after)
 
     carry_out(session, plan, "port", lambda: port_name(after), record, result_lines)
 
 
-def _record(session: Session, one: Port) -> Record:
+def record_of(session: Session, one: Port) -> Record:
+    """The port's record, with the name of its device."""
     device = None
     if one.key.ifindex:
         device = session.world.door.device_name(one.key.ifindex) or f"#{one.key.ifindex}"
@@ -245,11 +265,11 @@ def _record(session: Session, one: Port) -> Record:
 @pass_session
 def show_(session: Session, /, **given: Any) -> None:
     """Print every field and counter of a port."""
-    key = _key(session, given)
-    one = _holder(session, key).door.port(key)
+    key = named_key(session, given)
+    one = holder(session, key).door.port(key)
     if one is None:
         raise NotFoundError(f"there is no {port_name(key)}", f"{session.command('port')} list")
-    show(session, {"port": _record(session, one)}, lambda r: details(r["port"]))
+    show(session, {"port": record_of(session, one)}, lambda r: details(r["port"]))
 
 
 @port.command(name="list")
@@ -257,7 +277,7 @@ def show_(session: Session, /, **given: Any) -> None:
 @pass_session
 def list_(session: Session) -> None:
     """Print all ports of this namespace, of every module that is loaded."""
-    records = [_record(session, one) for one in _ports(session)]
+    records = [record_of(session, one) for one in _ports(session)]
     show(session, {"ports": records}, lambda r: columns(list_rows(r["ports"])))
     if not session.json and any(not record["port"] for record in records):
         note("port 0: the kernel chose a number and does not tell it; gutctl port del 0 --module fou closes it")

@@ -10,7 +10,7 @@ from gutctl.cli.tunnel_text import accept, who
 from gutctl.planners.words import endpoint
 from gutctl.records import Record
 
-__all__ = ["details", "list_rows", "name", "result_lines"]
+__all__ = ["details", "list_rows", "name", "result_lines", "rule_line"]
 
 MADE_BY = {"admin": "port add", "tunnel": "tunnel add", None: "-"}
 
@@ -28,7 +28,14 @@ def _module(record: Record) -> str:
 
 def result_lines(record: Record) -> list[str]:
     """After add and set."""
-    return [f"{name(record)} accepts {accept(record)} from {who(record)}{_module(record)}"]
+    lines = [f"{name(record)} accepts {accept(record)} from {who(record)}{_module(record)}"]
+    return lines + [f"  rule {rule['rule']}" for rule in record["rules"]]
+
+
+def rule_line(rule: Record) -> str:
+    """A rule and what it did."""
+    stats = rule["stats"]
+    return f"{rule['rule']}  matched {stats['matched']}, dropped {stats['dropped']}, delivered {stats['delivered']}"
 
 
 def _inner(record: Record, between: str) -> str:
@@ -49,6 +56,7 @@ def details(record: Record) -> list[str]:
             ("from", who(record)),
             ("no checksum", "accepted" if zero else "refused"),
             ("remote checksum", "written at once" if record["remcsum_nopartial"] else "left partial"),
+            *(("rule", rule_line(rule)) for rule in record["rules"]),
             ("made by", MADE_BY[record["origin"]]),
             ("received", f"{stats['packets']} packets, {stats['octets']} octets" if stats else "-"),
             ("merged", f"{stats['offloaded']} packets" if stats else "-"),

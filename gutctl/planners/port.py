@@ -13,11 +13,12 @@ from typing import Any
 
 from gutctl.backend import backend
 from gutctl.door import Door
-from gutctl.errors import ConflictError, InUseError, NotFoundError, UsageError
-from gutctl.model import Accept, Module, Network, Origin, Port, PortKey
+from gutctl.errors import ConflictError, InUseError, NotFoundError, UnsupportedError, UsageError
+from gutctl.ext_api import format_rule
+from gutctl.model import Accept, Module, Network, Origin, Port, PortKey, ReceiveRule
 from gutctl.plan import Difference, Plan, Step, Verdict, conflict
 from gutctl.planners.sharing import find_port, no_foreign_socket, no_overlap, open_port, port_command, users, who
-from gutctl.planners.words import accept_word, port_name, prefix_list, protocol_list, yes
+from gutctl.planners.words import accept_word, port_name, prefix_list, protocol_list, receive_rules_word, yes
 from gutctl.tunnel import Tunnel
 from gutctl.world import State, World
 
@@ -59,6 +60,7 @@ def plan_port_add(world: World, wanted: Port, command: str = "gutctl port") -> t
     program's socket has it.
     """
     state = world.state(world.here)
+    _check_rules(wanted, state)
     now = _get(world, state, wanted.key)
     name = port_name(wanted)
     kernel = world.door
@@ -164,7 +166,32 @@ def _differences(now: Port, wanted: Port) -> list[Difference]:
         ("remcsum-nopartial", now.remcsum_nopartial, wanted.remcsum_nopartial),
     ):
         see(name, yes(is_), yes(want), f"--{name}" if want else f"--no-{name}")
+    see("rules", receive_rules_word(now.rules), receive_rules_word(wanted.rules), _rule_options(now, wanted))
     return found
+
+
+def _types(rules: frozenset[ReceiveRule]) -> set[int]:
+    return {rule.type for rule in rules}
+
+
+def _rule_options(now: Port, wanted: Port) -> str:
+    """What to give to ``port set`` to have those rules."""
+    gone = sorted(_types(now.rules) - _types(wanted.rules))
+    words = [f"--no-rule 0x{number:02x}" for number in gone]
+    return " ".join([*words, *(f"--rule {format_rule(rule)}" for rule in sorted(wanted.rules - now.rules, key=lambda one: one.type))])
+
+
+def _check_rules(port: Port, state: State) -> None:
+    """Raise UsageError for rules that no such port can have, UnsupportedError where the module has none."""
+    if not port.rules:
+        return
+    if Accept.GUTLESS not in port.accept:
+        raise UsageError(
+            f"{port_name(port)} accepts {accept_word(port.accept, port.fou_protocol)}: only GUT-less has options that rules could be for",
+            "--accept gutless beside others, or no rules",
+        )
+    if state.info is not None and "option-rules" not in state.info.features:
+        raise UnsupportedError("the loaded gutless module has no rules for options", "load a newer one")
 
 
 def _from(port: Port) -> str:
@@ -181,10 +208,14 @@ class PortChange:
     add: frozenset[Network] = frozenset()
     remove: frozenset[Network] = frozenset()
     replace_all: frozenset[Network] | None = None
+    rules: tuple[ReceiveRule, ...] = ()
+    """Each in place of the one for its type."""
+    remove_rules: frozenset[int] = frozenset()
+    """Types."""
 
 
 def plan_port_set(world: World, change: PortChange) -> tuple[Plan, Port]:
-    """The plan, and the port as it will be. Prefixes that are gone already stay gone."""
+    """The plan, and the port as it will be. Prefixes and rules that are gone already stay gone."""
     state = world.state(world.here)
     if not _lists(world):
         raise UsageError(
@@ -196,8 +227,11 @@ def plan_port_set(world: World, change: PortChange) -> tuple[Plan, Port]:
         raise NotFoundError(f"there is no {port_name(change.key)}", "gutctl port list")
     after = replace(now, **change.settings)
     sources = now.sources if change.replace_all is None else change.replace_all
-    after = replace(after, sources=(sources - change.remove) | change.add)
+    rules = {rule.type: rule for rule in (*now.rules, *change.rules)}
+    kept = frozenset(rule for number, rule in rules.items() if number not in change.remove_rules)
+    after = replace(after, sources=(sources - change.remove) | change.add, rules=kept)
     _check_format(now, after)
+    _check_rules(after, state)
     if not after.any_source and not after.sources:
         raise ConflictError(
             f"nobody could send to {port_name(now)} any more",
@@ -238,6 +272,8 @@ def _set_step(kernel: Door, now: Port, after: Port) -> Step:
             now.key,
             add_sources=sorted(new.sources - old.sources, key=str),
             remove_sources=sorted(old.sources - new.sources, key=str),
+            rules=sorted(new.rules - old.rules, key=lambda one: one.type),
+            remove_rules=sorted(_types(old.rules) - _types(new.rules)),
             **settings,
         )
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gutctl._wire.optiontype import Option
-from gutctl.ext_api import format_option
-from gutctl.model import DEFAULT_SOURCE_PORTS, Accept, Address, Network, Port, PortKey, Profile, Rule
+from gutctl.ext_api import format_option, format_rule
+from gutctl.model import DEFAULT_SOURCE_PORTS, Accept, Address, Network, Port, PortKey, Profile, ReceiveRule, Rule
 
 __all__ = [
     "accept_word",
@@ -20,6 +20,7 @@ __all__ = [
     "profile_words",
     "protocol_list",
     "range_word",
+    "receive_rules_word",
     "rule_word",
     "rules_word",
     "short",
@@ -67,6 +68,11 @@ def range_word(ports: tuple[int, int]) -> str:
 def options_word(options: Iterable[Option]) -> str:
     """As ``--option`` takes each, with spaces between."""
     return " ".join(map(format_option, options)) or "none"
+
+
+def receive_rules_word(rules: Iterable[ReceiveRule]) -> str:
+    """As ``--rule`` takes each, with spaces between."""
+    return " ".join(format_rule(rule) for rule in sorted(rules, key=lambda one: one.type)) or "none"
 
 
 def rule_word(rule: Rule) -> str:

@@ -23,6 +23,7 @@ from gutctl.encap import (
     Gue,
     Gutless,
     Option,
+    ReceiveRule,
     check_state,
     decode,
     encode,
@@ -34,6 +35,8 @@ from gutctl.encap import (
 ANSWER = struct.Struct("!BBBBBBHH")
 FORMAT = {1: Fou, 2: Gue, 4: Bare, 8: Gutless}
 REMOTE = 0x59
+SINGLETONS = {0x58: 4, 0x5A: 8, 0x5B: 26}
+RULES = [ReceiveRule(number) for number in range(2, 256) if number != REMOTE]
 
 
 class Disagreement(AssertionError):
@@ -64,7 +67,12 @@ def compare(data: bytes, said: Answer) -> None:
     port = setting(data[0], data[1])
     payload = data[2:]
     verdict = receive_verdict(
-        payload, accept=port.accept, inner=port.inner, fou_protocol=port.fou, udp_checksum=port.summed
+        payload,
+        accept=port.accept,
+        inner=port.inner,
+        fou_protocol=port.fou,
+        udp_checksum=port.summed,
+        rules=RULES if port.known else (),
     )
     if isinstance(verdict, Dropped):
         if verdict.reason != said.reason:
@@ -133,7 +141,7 @@ def _by_fields(taken: Decoded, payload: bytes, port: Setting) -> str:
         if header.control:
             return "control"
         for option in header.options:
-            if wrong := _option(option):
+            if wrong := _option(option, known=port.known):
                 return wrong
     else:
         return ""
@@ -148,9 +156,11 @@ def _by_fields(taken: Decoded, payload: bytes, port: Setting) -> str:
     return "remcsum" if remote and not remote_fits(remote, rest) else ""
 
 
-def _option(option: Option) -> str:
+def _option(option: Option, *, known: bool) -> str:
     if option.type != REMOTE:
-        return "" if option.padding or not option.action else "options"
+        if len(option.data) != SINGLETONS.get(option.type, len(option.data)):
+            return "options"
+        return "" if known or option.padding or not option.action else "options"
     if len(option.data) != 4:
         return "options"
     start, offset = struct.unpack("!HH", option.data)

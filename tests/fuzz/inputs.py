@@ -26,6 +26,8 @@ class Setting:
     inner: frozenset[int]
     fou: int | None
     summed: bool
+    known: bool = False
+    """There is a rule for each type of option, and none drops."""
 
 
 @cache
@@ -38,7 +40,7 @@ def setting(first: int, second: int) -> Setting:
     accept = frozenset(name for bit, name in enumerate(FORMATS) if first >> bit & 1)
     more = {second} - {0}
     inner = (USUAL, ALL, USUAL | more, frozenset(more))[first >> 4 & 3]
-    return Setting(accept, inner, None, summed)
+    return Setting(accept, inner, None, summed, bool(first & 0x40))
 
 
 def wire(payload: bytes, *, fou: int | None = None, accept: tuple[str, ...] = FORMATS, inner: int = 0, summed: bool = True) -> bytes:

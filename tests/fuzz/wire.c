@@ -50,6 +50,7 @@ static void make_port(struct judge_port *port, const uint8_t *said)
 	unsigned int i, which = said[0] >> 4 & 3;
 
 	memset(port, 0, sizeof(*port));
+	memset(port->known, said[0] & 0x40 ? 0xff : 0, sizeof(port->known));
 	port->summed = said[0] >> 3 & 1;
 	if (!(said[0] & 7)) {
 		port->accept = GUTLESS_ACCEPT_FOU;
@@ -108,13 +109,13 @@ static void build_and_parse(const uint8_t *data, size_t size)
 	DEMAND(gl_wire_format(p[0]) == format);
 	DEMAND(gl_wire_len(format, p[0]) == len);
 	DEMAND(!words || start <= offset ||
-	       gl_wire_parse(p, len + 0x10000, format, &w) == GUTLESS_A_RX_DROP_REMCSUM);
+	       gl_wire_parse(p, len + 0x10000, format, NULL, &w) == GUTLESS_A_RX_DROP_REMCSUM);
 	if (!words || start <= offset) {
 		/* the fewest octets behind it with which it is right, and one less */
 		const unsigned int fits = words ? len + offset + 2 : len;
 
-		DEMAND(!words || gl_wire_parse(p, fits - 1, format, &w) == GUTLESS_A_RX_DROP_REMCSUM);
-		DEMAND(gl_wire_parse(p, fits, format, &w) == 0);
+		DEMAND(!words || gl_wire_parse(p, fits - 1, format, NULL, &w) == GUTLESS_A_RX_DROP_REMCSUM);
+		DEMAND(gl_wire_parse(p, fits, format, NULL, &w) == 0);
 		DEMAND(w.format == format && w.proto == proto && w.len == len && !w.check);
 		DEMAND(w.remcsum == !!words && (!words || (w.start == start && w.offset == offset)));
 	}

@@ -102,12 +102,14 @@ def test_policy_of_each_dump(told: Policy, command: str) -> None:
     assert rules == told.of(COMMANDS[command], "do")
 
 
-@pytest.mark.parametrize("attribute", ["source", "source-del"])
+@pytest.mark.parametrize("attribute", ["source", "source-del", "option-rule"])
 def test_policy_inside_a_nest(told: Policy, attribute: str) -> None:
+    inside = SETS[SETS["port"][attribute].nested or ""]
     rule = told.of(COMMANDS["port-set"], "do")[SETS["port"][attribute].number]
     assert rule.nested is not None
-    assert rule.nested_max == max(a.number for a in SETS["source"].values())
-    takes = {a.number: expected("source", name) for name, a in SETS["source"].items()}
+    assert rule.nested_max == max(a.number for a in inside.values())
+    # counters are in answers only
+    takes = {a.number: expected(SETS["port"][attribute].nested or "", name) for name, a in inside.items() if name != "stats"}
     assert told.rules[rule.nested] == takes
 
 
@@ -170,7 +172,8 @@ def test_a_port_is_what_the_spec_says(kernel: RawNetlink, host: Host) -> None:
     keys = [key(7001, 4, "192.0.2.1", device), key(7002, 6, "2001:db8::1"), key(7003)]
     source = attr(SETS["port"]["source"].number | 0x8000, attr(1, bytes((192, 0, 2, 0))) + attr(3, b"\x18"))
     kernel.do("PORT_ADD", keys[0], source)
-    kernel.do("PORT_ADD", keys[1], u8("A_PORT_ANY_SOURCE", 1), u8("A_PORT_ZERO_CSUM6", 1))
+    rule = attr(SETS["port"]["option-rule"].number | 0x8000, attr(1, b"\x58") + attr(2, b"\2") + attr(3, b"\1") + attr(4, bytes(4)))
+    kernel.do("PORT_ADD", keys[1], u8("A_PORT_ANY_SOURCE", 1), u8("A_PORT_ZERO_CSUM6", 1), rule)
     kernel.do("PORT_ADD", keys[2], u32("A_PORT_ACCEPT", 1), u8("A_PORT_FOU_PROTOCOL", 4))
     seen: set[str] = set()
     sizes = {"u8": 1, "u16": 2, "be16": 2, "u32": 4, "be32": 4, "u64": 8}
@@ -185,6 +188,10 @@ def test_a_port_is_what_the_spec_says(kernel: RawNetlink, host: Host) -> None:
                 assert len(data) == sizes.get(declared.type, len(data))
                 if declared.nested == "rx":
                     assert names_in("rx", split(data)) | {"pad"} == set(SETS["rx"])
+                if declared.nested == "option-rule":
+                    assert names_in("option-rule", split(data)) == set(SETS["option-rule"])
+                    stats = next(d for n, d in split(data) if n == SETS["option-rule"]["stats"].number)
+                    assert names_in("rule-stats", split(stats)) | {"pad"} == set(SETS["rule-stats"])
         assert seen == reply_of("port-get")
         assert kernel.ask(COMMANDS["port-get"], flags=NLM_F_DUMP)
     finally:

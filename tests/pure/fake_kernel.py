@@ -37,6 +37,7 @@ from gutctl.model import (
     PortKey,
     Profile,
     ProfileChange,
+    ReceiveRule,
     Stats,
 )
 from gutctl.world import World
@@ -72,7 +73,7 @@ class Machine:
         self.loaded = True
         self.fou = True
         self.fou6 = True
-        self.features = frozenset({"ipv6", "remcsum", "icmp", "options"})
+        self.features = frozenset({"ipv6", "remcsum", "icmp", "options", "option-rules"})
         self.unreachable: set[str] = set()
         self.requests: list[str] = []
         self.fail_at: int | None = None
@@ -81,6 +82,8 @@ class Machine:
         self.next_ifindex = 10
         self.coming: list[Any] = []
         """Events for who listens."""
+        self.delivered: list[Any] = []
+        """Options for who listens."""
 
     def snapshot(self) -> dict[str, Namespace]:
         """What there is, to compare with later; without interface numbers and an order of addresses."""
@@ -184,6 +187,10 @@ class FakeKernel(FakeLinks):
             raise GutctlError("a FOU port accepts nothing else")
         if (Accept.FOU in port.accept) != (port.fou_protocol is not None):
             raise GutctlError("a FOU port needs a protocol, and no other has one")
+        if port.rules and Accept.GUTLESS not in port.accept:
+            raise GutctlError("rules for options are for a port that accepts GUT-less")
+        if len({rule.type for rule in port.rules}) < len(port.rules):
+            raise GutctlError("two rules for one type of option")
         if not port.inner or 0 in port.inner:
             raise GutctlError("protocol 0 cannot be received")
         if port.fou_protocol is not None and port.fou_protocol not in port.inner:
@@ -220,6 +227,8 @@ class FakeKernel(FakeLinks):
         replace_sources: Iterable[Network] | None = None,
         zero_csum6: bool | None = None,
         remcsum_nopartial: bool | None = None,
+        rules: Iterable[ReceiveRule] = (),
+        remove_rules: Iterable[int] = (),
         origin: Origin | None = None,
     ) -> None:
         self._loaded()
@@ -238,9 +247,16 @@ class FakeKernel(FakeLinks):
             "any_source": any_source, "zero_csum6": zero_csum6, "remcsum_nopartial": remcsum_nopartial,
             "origin": origin,
         }  # fmt: skip
+        kept = {rule.type: rule for rule in old.rules}
+        for number in remove_rules:
+            if number not in kept:
+                raise NotFoundError("the port has no rule for this type")
+            del kept[number]
+        kept |= {rule.type: rule for rule in rules}
         new = replace(
             old,
             sources=frozenset(sources),
+            rules=frozenset(kept.values()),
             **{name: value for name, value in given.items() if value is not None},
         )
         self._check_port(new)
@@ -354,3 +370,21 @@ class FakeKernel(FakeLinks):
         if ready is not None:
             ready()
         yield from self.machine.coming
+
+    def options(self, *, ready: Callable[[], None] | None = None) -> FakeOptions:
+        self._loaded()
+        if ready is not None:
+            ready()
+        return FakeOptions(list(self.machine.delivered))
+
+
+class FakeOptions:
+    """What was delivered, and then silence."""
+
+    def __init__(self, coming: list[Any]) -> None:
+        self.coming = coming
+
+    def read(self, seconds: float | None = None) -> Any:
+        return self.coming.pop(0) if self.coming else None
+
+    def close(self) -> None: ...

@@ -16,6 +16,7 @@ struct judge_port {
 	unsigned char fou;		/* the protocol, where it accepts FOU */
 	unsigned char summed;
 	unsigned char inner[32];	/* accepted inner protocols, a bit each */
+	unsigned char known[GL_KNOWN_LEN];	/* types of options there are rules for */
 };
 
 /* One's complement sum, an octet at a time; the kernel's own is not to be had here. */
@@ -35,7 +36,8 @@ static inline int judge_neutral(const unsigned char *p, unsigned int len)
  * The kernel has pulled the header's octets and no more. So has the parser here: memory of exactly that
  * size, in which the sanitizer sees every step beyond.
  */
-static inline int judge_parse(const unsigned char *p, unsigned int len, __u8 format, struct gl_wire *w)
+static inline int judge_parse(const unsigned char *p, unsigned int len, __u8 format, const __u8 *known,
+			      struct gl_wire *w)
 {
 	unsigned int size = gl_wire_len(format, p[0]);
 	unsigned char *pulled;
@@ -47,7 +49,7 @@ static inline int judge_parse(const unsigned char *p, unsigned int len, __u8 for
 	if (!pulled)
 		abort();
 	memcpy(pulled, p, size);
-	reason = gl_wire_parse(pulled, len, format, w);
+	reason = gl_wire_parse(pulled, len, format, known, w);
 	free(pulled);
 	return reason;
 }
@@ -74,7 +76,7 @@ static inline int judge(const unsigned char *p, unsigned int len, const struct j
 			return GUTLESS_A_RX_DROP_FORMAT;
 		if (len < gl_wire_len(format, p[0]))
 			return GUTLESS_A_RX_DROP_TRUNCATED;
-		reason = judge_parse(p, len, format, w);
+		reason = judge_parse(p, len, format, port->known, w);
 		if (reason)
 			return reason;
 		if (w->check && !port->summed && !judge_neutral(p, len))

@@ -21,6 +21,9 @@ from gutctl.model import (
     Port,
     PortKey,
     Profile,
+    ReceiveRule,
+    RuleAction,
+    RuleStats,
     Stats,
 )
 
@@ -64,6 +67,16 @@ def keys(draw: st.DrawFn) -> PortKey:
 
 
 @st.composite
+def rules(draw: st.DrawFn) -> ReceiveRule:
+    action = draw(st.sampled_from(RuleAction))
+    value = draw(st.none() | st.binary(max_size=122)) if action is RuleAction.REQUIRE else None
+    special = {0x58, 0x59, 0x5A, 0x5B} if value is not None else {0x59}
+    number = draw(st.integers(2, 255).filter(lambda n: n not in special))
+    deliver = draw(st.booleans()) if action is not RuleAction.DROP else False
+    return ReceiveRule(number, action, deliver, value, RuleStats(draw(U64), draw(U64), draw(U64)))
+
+
+@st.composite
 def ports(draw: st.DrawFn) -> Port:
     key = draw(keys())
     protocol = draw(st.none() | st.integers(1, 255))
@@ -78,6 +91,7 @@ def ports(draw: st.DrawFn) -> Port:
         sources=frozenset(draw(st.sets(networks(key.family), max_size=8))),
         zero_csum6=draw(st.booleans()),
         remcsum_nopartial=draw(st.booleans()),
+        rules=frozenset({one.type: one for one in draw(st.lists(rules(), max_size=4))}.values()),
         origin=draw(st.sampled_from(Origin)),
         stats=draw(stats(RX)),
     )

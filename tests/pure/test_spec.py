@@ -21,6 +21,10 @@ def c_name(*parts: str) -> str:
     return "_".join(("GUTLESS", *parts)).upper().replace("-", "_")
 
 
+def enum_of(attribute_set: str) -> str:
+    return f"gutless_{attribute_set.replace('-', '_')}_attr"
+
+
 def test_the_header_was_read() -> None:
     assert len(ENUMS) >= 13
     assert ENUMS["gutless_accept"]["GUTLESS_ACCEPT_GUTLESS"] == 8
@@ -29,7 +33,7 @@ def test_the_header_was_read() -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_attributes_of_spec_and_header(name: str) -> None:
-    header = {member: n for member, n in ENUMS[f"gutless_{name}_attr"].items() if not member.endswith("_UNSPEC")}
+    header = {member: n for member, n in ENUMS[enum_of(name)].items() if not member.endswith("_UNSPEC")}
     spec = SPEC["attribute-sets"][list(SETS).index(name)]
     prefix = spec["name-prefix"]
     assert {(prefix + a).upper().replace("-", "_"): attr.number for a, attr in SETS[name].items()} == header
@@ -46,7 +50,7 @@ def test_attributes_of_spec_and_tables(name: str) -> None:
 
 def test_there_is_no_other_set() -> None:
     assert set(family.SETS) == set(SETS)
-    assert {f"gutless_{name}_attr" for name in SETS} == {name for name in ENUMS if name.endswith("_attr")}
+    assert {enum_of(name) for name in SETS} == {name for name in ENUMS if name.endswith("_attr")}
 
 
 def test_commands() -> None:
@@ -79,6 +83,7 @@ def test_notifications() -> None:
         ("csum", family.CSUM),
         ("origin", family.ORIGIN),
         ("port-flags", family.PORT_FLAGS),
+        ("option-action", family.OPTION_ACTION),
         ("feature", family.FEATURE),
     ],
 )
@@ -104,7 +109,8 @@ def test_names_and_versions() -> None:
     assert defines["GUTLESS_GENL_NAME"].strip('"') == SPEC["name"] == family.FAMILY
     assert int(defines["GUTLESS_GENL_VERSION"]) == family.VERSION
     groups = [group["name"] for group in SPEC["mcast-groups"]["list"]]
-    assert groups == [defines["GUTLESS_MCGRP_EVENTS"].strip('"')] == [family.EVENTS]
+    in_header = [defines[f"GUTLESS_MCGRP_{name}"].strip('"') for name in ("EVENTS", "OPTIONS")]
+    assert groups == in_header == [family.EVENTS, family.OPTIONS]
 
 
 def test_link_kinds_that_can_carry_it() -> None:

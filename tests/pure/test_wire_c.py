@@ -20,12 +20,13 @@ import pytest
 from compiled import compiled
 from gue_cases import GROUPS
 
-from gutctl.encap import Accepted, Dropped, receive_verdict
+from gutctl.encap import Accepted, Dropped, ReceiveRule, receive_verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "kmod/include/uapi/linux/gutless.h"
 ACCEPT = {"fou": 1, "gue0": 2, "bare": 4, "gutless": 8}
 DEFAULT = (frozenset({"gue0", "bare", "gutless"}), frozenset({4, 41, 47, 143}), 0)
+OPTIONS = (0x1B, 0x1C, 0x30, 0x58, 0x5A, 0x5B, 0x9E, 0xDE)
 SEED = 20261121
 
 
@@ -51,11 +52,14 @@ class Case:
     inner: frozenset[int] = DEFAULT[1]
     fou: int = 0
     udp_checksum: bool = True
+    known: frozenset[int] = frozenset()
+    """Types of options that there is a rule for."""
 
     def record(self) -> bytes:
         accept = sum(ACCEPT[name] for name in self.accept)
         bits = sum(1 << number for number in self.inner).to_bytes(32, "little")
         head = struct.pack("!BBB", accept, self.fou, self.udp_checksum)
+        bits += sum(1 << number for number in self.known).to_bytes(32, "little")
         return head + bits + struct.pack("!H", len(self.payload)) + self.payload
 
     def expected(self) -> tuple[str, int, int]:
@@ -66,6 +70,7 @@ class Case:
             inner=self.inner,
             fou_protocol=self.fou or None,
             udp_checksum=self.udp_checksum,
+            rules=[ReceiveRule(number) for number in self.known],
         )
         if isinstance(said, Dropped):
             return said.reason, 0, 0
@@ -99,8 +104,8 @@ def options(rng: random.Random) -> bytes:
     """An option area, mostly in order, of a multiple of four octets up to 124."""
     area = b""
     for _ in range(rng.randrange(6)):
-        kind = rng.choice((0, 1, 0x1B, 0x1C, 0x30, 0x58, 0x59, 0x9E, 0xDE, rng.randrange(256)))
-        data = rng.randbytes(rng.choice((0, 0, 1, 2, 4, 8, rng.randrange(40))))
+        kind = rng.choice((0, 1, 0x59, *OPTIONS, rng.randrange(256)))
+        data = rng.randbytes(rng.choice((0, 0, 1, 2, 4, 4, 8, 26, rng.randrange(40))))
         if kind == 0x59 and rng.random() < 0.8:
             data = remote(rng)
         area += b"\0" if kind == 0 else bytes((kind, len(data))) + data
@@ -172,7 +177,8 @@ def near_misses(count: int) -> Iterator[Case]:
             continue
         accept = DEFAULT[0] if rng.random() < 0.9 else rng.choice(subsets)
         inner = DEFAULT[1] if rng.random() < 0.5 else frozenset(range(1, 256))
-        yield Case(payload(rng), accept, inner, 0, rng.random() < 0.5)
+        known = frozenset(number for number in OPTIONS if rng.random() < 0.5) if rng.random() < 0.3 else frozenset[int]()
+        yield Case(payload(rng), accept, inner, 0, rng.random() < 0.5, known)
 
 
 def test_each_first_octet_with_each_length(judge: Path) -> None:
@@ -204,11 +210,28 @@ def test_cases_with_a_verdict(judge: Path, group: str) -> None:
     assert seen == Counter(case.verdict for case in GROUPS[group])
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "known"])
+def test_each_type_with_each_length(judge: Path, known: bool) -> None:
+    """256 types x 0-255 octets said to be there, of which 124 are; alone, and twice. Known to the port or not."""
+    cases = []
+    for kind in range(256):
+        rules = frozenset({kind} - {0, 1, 0x59}) if known else frozenset[int]()
+        for size in range(256):
+            area = (bytes((kind, size)) + bytes(122))[:124]
+            cases.append(Case(b"\x9f\x04\0\0" + area + b"\x45" + bytes(19), known=rules))
+        for size in (0, 4, 8, 26):
+            one = bytes((kind, size)) + bytes(size)
+            cases.append(Case(b"\x9f\x04\0\0" + (2 * one + bytes(124))[:124] + b"\x45" + bytes(19), known=rules))
+    seen = compare(judge, cases)
+    assert seen["options"] > 256 * 133, "more than fit is dropped for every type but Pad1"
+    assert seen[""] > (255 if known else 63) * 100
+
+
 def test_near_misses(judge: Path) -> None:
     """150,000 packets that are right or nearly so: every reason the formats have comes up, and often."""
     seen = compare(judge, list(near_misses(150_000)))
     assert sum(seen.values()) == 150_000
-    not_of_the_format = {"source", "nesting", "no-memory"}
+    not_of_the_format = {"source", "nesting", "no-memory", "option-missing", "option-value", "option-refused"}
     for reason in {"", *reasons().values()} - not_of_the_format:
         assert seen[reason] >= 100, f"{reason or 'passing'} came up {seen[reason]} times: {seen}"
 

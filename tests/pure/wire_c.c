@@ -3,8 +3,8 @@
  * The module's wire.h as a program: judges packets from its standard input.
  *
  * In, for each packet: accept (1 octet), FOU protocol (1), whether the datagram had
- * a UDP checksum (1), inner protocols (32, a bit each), length (2, network order), the
- * payload of UDP. Out: reason (0: passes), protocol, octets of header. Each payload
+ * a UDP checksum (1), inner protocols (32, a bit each), known types of options (32,
+ * likewise), length (2, network order), the payload of UDP. Out: reason (0: passes), protocol, octets of header. Each payload
  * stands in memory of exactly its size, so that the sanitizer sees whatever is read
  * beyond it.
  */

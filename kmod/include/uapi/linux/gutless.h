@@ -16,6 +16,7 @@
 #define GUTLESS_GENL_NAME	"gutless"
 #define GUTLESS_GENL_VERSION	1
 #define GUTLESS_MCGRP_EVENTS	"events"
+#define GUTLESS_MCGRP_OPTIONS	"options"
 
 /* Values of struct ip_tunnel_encap's type, which iproute2 does not know. */
 #define GUTLESS_ENCAP_BARE	4	/* UDP alone: FOU, and bare IP */
@@ -47,6 +48,8 @@ enum gutless_cmd {
 	GUTLESS_CMD_PROFILE_ADD_NTF,
 	GUTLESS_CMD_PROFILE_SET_NTF,
 	GUTLESS_CMD_PROFILE_DEL_NTF,
+	/* an option that was received, to the group "options" */
+	GUTLESS_CMD_OPTION_NTF,
 
 	__GUTLESS_CMD_MAX,
 };
@@ -96,12 +99,24 @@ enum gutless_profile_flags {
 	GUTLESS_PROFILE_F_REPLACE_RULES = 1 << 0, /* by those in it, if any */
 };
 
+/*
+ * What a port does with packets that have an option of a type, and with those
+ * that have not. Without a rule the type's own action bits decide.
+ */
+enum gutless_option_action {
+	GUTLESS_OPTION_ACTION_NONE = 0,	/* in a SET: there shall be no rule */
+	GUTLESS_OPTION_ACTION_IGNORE = 1,	/* it passes, with or without */
+	GUTLESS_OPTION_ACTION_REQUIRE = 2,	/* dropped without it */
+	GUTLESS_OPTION_ACTION_DROP = 3,	/* dropped with it */
+};
+
 /* GUTLESS_A_INFO_FEATURES */
 enum gutless_feature {
 	GUTLESS_FEATURE_IPV6 = 1 << 0,
 	GUTLESS_FEATURE_REMCSUM = 1 << 1,
 	GUTLESS_FEATURE_ICMP = 1 << 2,	/* errors reach the links */
 	GUTLESS_FEATURE_OPTIONS = 1 << 3, /* profiles carry options */
+	GUTLESS_FEATURE_OPTION_RULES = 1 << 4, /* ports have rules for them */
 };
 
 /* GUTLESS_CMD_INFO_GET */
@@ -152,6 +167,11 @@ enum gutless_port_attr {
 	GUTLESS_A_PORT_REMCSUM_NOPARTIAL, /* u8: 1 writes a remote checksum at
 					   * once, 0 leaves it to be summed
 					   */
+	GUTLESS_A_PORT_OPTION_RULE,	/* nest, many: enum
+					 * gutless_option_rule_attr; in a SET:
+					 * added, or in place of the rule of
+					 * that type
+					 */
 
 	__GUTLESS_A_PORT_MAX,
 };
@@ -168,6 +188,59 @@ enum gutless_source_attr {
 };
 
 #define GUTLESS_A_SOURCE_MAX (__GUTLESS_A_SOURCE_MAX - 1)
+
+enum gutless_option_rule_attr {
+	GUTLESS_A_OPTION_RULE_UNSPEC,
+	GUTLESS_A_OPTION_RULE_TYPE,	/* u8: of the option */
+	GUTLESS_A_OPTION_RULE_ACTION,	/* u8: enum gutless_option_action */
+	GUTLESS_A_OPTION_RULE_DELIVER,	/* u8: 1 sends it to who listens */
+	GUTLESS_A_OPTION_RULE_VALUE,	/* octets, with ACTION_REQUIRE: the data
+					 * that every option of the type must have
+					 */
+	GUTLESS_A_OPTION_RULE_STATS,	/* nest: enum gutless_rule_stats_attr */
+
+	__GUTLESS_A_OPTION_RULE_MAX,
+};
+
+#define GUTLESS_A_OPTION_RULE_MAX (__GUTLESS_A_OPTION_RULE_MAX - 1)
+
+/* Of one rule since it was made: u64 each, a merged packet as many as went in. */
+enum gutless_rule_stats_attr {
+	GUTLESS_A_RULE_STATS_UNSPEC,
+	GUTLESS_A_RULE_STATS_PAD,
+	GUTLESS_A_RULE_STATS_MATCHED,	/* options of packets that passed */
+	GUTLESS_A_RULE_STATS_DROPPED,	/* packets */
+	GUTLESS_A_RULE_STATS_DELIVERED,	/* options sent to who listened */
+
+	__GUTLESS_A_RULE_STATS_MAX,
+};
+
+#define GUTLESS_A_RULE_STATS_MAX (__GUTLESS_A_RULE_STATS_MAX - 1)
+
+/*
+ * GUTLESS_CMD_OPTION_NTF: an option of a packet that passed. Whoever finds
+ * the sequence number not to be one more than the last has lost as many.
+ */
+enum gutless_delivered_attr {
+	GUTLESS_A_DELIVERED_UNSPEC,
+	GUTLESS_A_DELIVERED_PAD,
+	GUTLESS_A_DELIVERED_SEQUENCE,	/* u64: of the network namespace */
+	GUTLESS_A_DELIVERED_PORT,	/* nest: the key of the port, enum
+					 * gutless_port_attr
+					 */
+	GUTLESS_A_DELIVERED_PORT_ID,	/* u32: another one has another */
+	GUTLESS_A_DELIVERED_TYPE,	/* u8: of the option */
+	GUTLESS_A_DELIVERED_DATA,	/* octets: the option's data */
+	GUTLESS_A_DELIVERED_SOURCE_V4,	/* be32: of the outer packet */
+	GUTLESS_A_DELIVERED_SOURCE_V6,	/* 16 octets */
+	GUTLESS_A_DELIVERED_SOURCE_PORT, /* be16 */
+	GUTLESS_A_DELIVERED_TIME,	/* u64: CLOCK_REALTIME, nanoseconds */
+	GUTLESS_A_DELIVERED_PACKETS,	/* u32: that it came in, merged since */
+
+	__GUTLESS_A_DELIVERED_MAX,
+};
+
+#define GUTLESS_A_DELIVERED_MAX (__GUTLESS_A_DELIVERED_MAX - 1)
 
 enum gutless_profile_attr {
 	GUTLESS_A_PROFILE_UNSPEC,
@@ -233,6 +306,10 @@ enum gutless_rx_attr {
 	GUTLESS_A_RX_DROP_NO_MEMORY,
 	GUTLESS_A_RX_DROP_REMCSUM,	/* remote checksum outside the packet */
 	GUTLESS_A_RX_GRO_PACKETS,	/* of the packets: arrived merged */
+	/* packets dropped by the port's rules for options */
+	GUTLESS_A_RX_DROP_OPTION_MISSING, /* without an option it requires */
+	GUTLESS_A_RX_DROP_OPTION_VALUE,	/* with another value than it requires */
+	GUTLESS_A_RX_DROP_OPTION_REFUSED, /* with an option it drops */
 
 	__GUTLESS_A_RX_MAX,
 };

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * gutless: what a port does about options
+ *
+ * Rules are looked at twice: by what may drop the packet, before anything else is
+ * made of it, and once it has passed, by what is told to who listens. So nothing
+ * is delivered of a packet that does not pass.
+ *
+ * Packets merge only where their options are the same, octet by octet: a rule
+ * sees one packet then, and counts as many as went in.
+ */
+#include <linux/slab.h>
+#include "netlink.h"
+
+struct gl_option_rule *gl_option_rule_alloc(void)
+{
+	struct gl_option_rule *rule;
+
+	rule = kzalloc(sizeof(*rule), GFP_KERNEL_ACCOUNT);
+	if (!rule)
+		return NULL;
+	rule->stats = gl_stats_alloc();
+	if (!rule->stats) {
+		kfree(rule);
+		return NULL;
+	}
+	refcount_set(&rule->users, 1);
+	return rule;
+}
+
+void gl_option_rule_put(struct gl_option_rule *rule)
+{
+	if (!refcount_dec_and_test(&rule->users))
+		return;
+	free_percpu(rule->stats);
+	kfree(rule);
+}
+
+struct gl_option_rules *gl_option_rules_alloc(u32 room)
+{
+	struct gl_option_rules *set;
+
+	set = kzalloc(struct_size(set, rule, room), GFP_KERNEL_ACCOUNT);
+	if (set)
+		set->n = room;
+	return set;
+}
+
+/* Nobody else can see @set; its rules may be in another one. */
+void gl_option_rules_free(struct gl_option_rules *set)
+{
+	u32 i;
+
+	if (!set)
+		return;
+	for (i = 0; i < set->n; i++)
+		gl_option_rule_put(set->rule[i]);
+	kfree(set);
+}
+
+/* Octets of options; no format but GUT-less has any. */
+static unsigned int gl_options_len(const struct gl_wire *w)
+{
+	return w->format == GUTLESS_ACCEPT_GUTLESS ? w->len - GL_BASE_LEN : 0;
+}
+
+static int gl_option_dropped(const struct gl_option_rule *rule,
+			     const struct sk_buff *skb, int reason)
+{
+	gl_count(rule->stats, GUTLESS_A_RULE_STATS_DROPPED, gl_segs(skb));
+	return reason;
+}
+
+/**
+ * gl_options_judge - do the rules let a packet pass?
+ * @set: the port's
+ * @skb: the packet, at its UDP header
+ * @w: its header, which is linear and was taken apart
+ *
+ * Return: 0, or the attribute that counts the reason to drop.
+ */
+int gl_options_judge(const struct gl_option_rules *set,
+		     const struct sk_buff *skb, const struct gl_wire *w)
+{
+	const u8 *opt = skb->data + sizeof(struct udphdr) + GL_BASE_LEN;
+	unsigned int len = gl_options_len(w), at;
+	const struct gl_option_rule *rule;
+	DECLARE_BITMAP(seen, 256) = {};
+	u32 i;
+
+	for (at = 0; gl_wire_next_option(opt, len, &at); at += 2 + opt[at + 1]) {
+		rule = gl_option_rule(set, opt[at]);
+		if (!rule)
+			continue;
+		if (rule->action == GUTLESS_OPTION_ACTION_DROP)
+			return gl_option_dropped(rule, skb,
+						 GUTLESS_A_RX_DROP_OPTION_REFUSED);
+		if (rule->has_value &&
+		    (opt[at + 1] != rule->len ||
+		     memcmp(opt + at + 2, rule->value, rule->len)))
+			return gl_option_dropped(rule, skb,
+						 GUTLESS_A_RX_DROP_OPTION_VALUE);
+		__set_bit(opt[at], seen);
+	}
+	for (i = 0; i < set->n; i++) {
+		rule = set->rule[i];
+		if (rule->action == GUTLESS_OPTION_ACTION_REQUIRE &&
+		    !test_bit(rule->type, seen))
+			return gl_option_dropped(rule, skb,
+						 GUTLESS_A_RX_DROP_OPTION_MISSING);
+	}
+	return 0;
+}
+
+/**
+ * gl_options_passed - count and deliver the options of a packet that passes
+ * @port: that it came to
+ * @set: the port's rules
+ * @skb: the packet, which begins with what follows the header; the outer headers
+ *	are still in front of that
+ * @w: its header
+ */
+void gl_options_passed(const struct gl_port *port,
+		       const struct gl_option_rules *set,
+		       const struct sk_buff *skb, const struct gl_wire *w)
+{
+	unsigned int len = gl_options_len(w), at, n = gl_segs(skb);
+	const u8 *opt = skb->data - len;
+	const struct gl_option_rule *rule;
+
+	for (at = 0; gl_wire_next_option(opt, len, &at); at += 2 + opt[at + 1]) {
+		rule = gl_option_rule(set, opt[at]);
+		if (!rule)
+			continue;
+		gl_count(rule->stats, GUTLESS_A_RULE_STATS_MATCHED, n);
+		if (rule->deliver &&
+		    gl_nl_option_event(port, skb, w->len, opt + at))
+			gl_count(rule->stats, GUTLESS_A_RULE_STATS_DELIVERED, n);
+	}
+}

@@ -14,7 +14,7 @@ from gutctl._wire.optiontype import OptionType
 from gutctl.backend import backend
 from gutctl.errors import GutctlError
 from gutctl.ext_api import format_option
-from gutctl.model import ALL_INNER, Info, Port, Profile, Rule, Stats
+from gutctl.model import ALL_INNER, Info, OnPath, Port, Profile, Rule, Stats
 from gutctl.planners.sharing import find_port
 from gutctl.planners.words import ordered
 from gutctl.tunnel import Tunnel, kind_of
@@ -23,6 +23,7 @@ from gutctl.world import Seen, State, World
 __all__ = [
     "SCHEMA",
     "info_record",
+    "onpath_record",
     "option_type_record",
     "port_record",
     "profile_record",
@@ -68,6 +69,17 @@ def port_record(port: Port, device: str | None = None) -> Record:
         "from_port": port.from_port or None,
         "origin": port.origin.value if does.counters else None,
         "stats": stats_record(port.stats) if does.counters else None,
+    }
+
+
+def onpath_record(one: OnPath, device: str | None) -> Record:
+    """A device on the path; ``device`` None: its name is not known (it may be gone)."""
+    return {
+        "device": device,
+        "ifindex": one.ifindex,
+        "min_path_mtu": one.min_path_mtu,
+        "ports": list(one.ports),
+        "stats": {"seen": one.stats.seen, "lowered": one.stats.lowered, "left": dict(one.stats.left)},
     }
 
 

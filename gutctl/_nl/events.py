@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from gutctl.errors import GutctlError
-from gutctl.model import Port, Profile
+from gutctl.model import OnPath, Port, Profile
 
 __all__ = ["Event", "EventStream", "Lost"]
 
@@ -35,12 +35,12 @@ class Event:
     """
 
     kind: str
-    """``port`` or ``profile``."""
+    """``port``, ``profile`` or ``device``."""
     action: str
-    """``add``, ``set`` or ``del``."""
+    """``add``, ``set`` or ``del``. A device is not added: it is set, or gone."""
     time: datetime
     """When it was read, in UTC."""
-    record: Port | Profile
+    record: Port | Profile | OnPath
 
 
 @dataclass(frozen=True, slots=True)

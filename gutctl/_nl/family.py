@@ -17,12 +17,15 @@ __all__ = [
     "ACCEPT",
     "CMD",
     "CSUM",
+    "DEVICE",
     "EVENTS",
     "FAMILY",
     "FEATURE",
     "FORMAT",
     "INFO",
     "NOTIFICATIONS",
+    "ONPATH",
+    "ONPATH_FLAGS",
     "ORIGIN",
     "PORT",
     "PORT_FLAGS",
@@ -208,7 +211,29 @@ PROFILE: Final = _set(
     ("flags", "u32"),
 )
 
-SETS: Final[Mapping[str, AttrSet]] = {s.name: s for s in (INFO, PORT, SOURCE, PROFILE, RULE, RX, TX)}
+ONPATH: Final = _set(
+    "onpath",
+    ("pad", "pad"),
+    ("seen", "u64"),
+    ("lowered", "u64"),
+    ("left-enough", "u64"),
+    ("left-no-check", "u64"),
+    ("left-no-option", "u64"),
+    ("left-malformed", "u64"),
+    ("left-merged", "u64"),
+    ("left-no-memory", "u64"),
+    ("left-fragment", "u64"),
+)
+
+DEVICE: Final = _set(
+    "device",
+    ("ifindex", "u32"),
+    ("onpath", "u32"),
+    ("ports", "binary"),
+    ("stats", "nest", ONPATH),
+)
+
+SETS: Final[Mapping[str, AttrSet]] = {s.name: s for s in (INFO, PORT, SOURCE, PROFILE, RULE, RX, TX, DEVICE, ONPATH)}
 
 CMD: Final[Mapping[str, int]] = {
     name: number
@@ -229,6 +254,10 @@ CMD: Final[Mapping[str, int]] = {
             "profile-add-ntf",
             "profile-set-ntf",
             "profile-del-ntf",
+            "device-set",
+            "device-get",
+            "device-set-ntf",
+            "device-del-ntf",
         ),
         1,
     )
@@ -256,11 +285,20 @@ REQUESTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("profile-del", "do"): ("number",),
     ("profile-get", "do"): ("number",),
     ("profile-get", "dump"): (),
+    ("device-set", "do"): ("ifindex", "onpath", "ports"),
+    ("device-get", "do"): ("ifindex",),
+    ("device-get", "dump"): (),
 }
 """What each operation takes, by command and kind of request."""
 
 NOTIFICATIONS: Final[Mapping[int, tuple[str, str]]] = {
-    CMD[f"{kind}-{action}-ntf"]: (kind, action) for kind in ("port", "profile") for action in ("add", "set", "del")
+    CMD[f"{kind}-{action}-ntf"]: (kind, action)
+    for kind, actions in (
+        ("port", ("add", "set", "del")),
+        ("profile", ("add", "set", "del")),
+        ("device", ("set", "del")),
+    )
+    for action in actions
 }
 """Command of an event: the kind of record and what happened to it."""
 
@@ -270,4 +308,5 @@ CSUM: Final[Mapping[str, int]] = {"full": 1, "zero": 2, "remote": 3, "remote-dra
 ORIGIN: Final[Mapping[str, int]] = {"admin": 0, "tunnel": 1}
 PORT_FLAGS: Final[Mapping[str, int]] = {"replace-sources": 1}
 PROFILE_FLAGS: Final[Mapping[str, int]] = {"replace-rules": 1}
-FEATURE: Final[Mapping[str, int]] = {"ipv6": 1, "remcsum": 2, "icmp": 4, "options": 8}
+FEATURE: Final[Mapping[str, int]] = {"ipv6": 1, "remcsum": 2, "icmp": 4, "options": 8, "onpath": 16}
+ONPATH_FLAGS: Final[Mapping[str, int]] = {"min-path-mtu": 1}

@@ -80,6 +80,7 @@ def test_notifications() -> None:
         ("origin", family.ORIGIN),
         ("port-flags", family.PORT_FLAGS),
         ("feature", family.FEATURE),
+        ("onpath", family.ONPATH_FLAGS),
     ],
 )
 def test_definitions(name: str, ours: dict[str, int]) -> None:

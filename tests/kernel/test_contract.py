@@ -205,6 +205,23 @@ def test_a_profile_is_what_the_spec_says(kernel: RawNetlink) -> None:
         kernel.do("PROFILE_DEL", by_number)
 
 
+def test_a_device_is_what_the_spec_says(kernel: RawNetlink) -> None:
+    lo = u32("A_DEVICE_IFINDEX", 1)
+    kernel.do("DEVICE_SET", lo, u32("A_DEVICE_ONPATH", 1))
+    try:
+        (one,) = kernel.do("DEVICE_GET", lo)
+        assert one.command == COMMANDS["device-get"]
+        assert names_in("device", one.attributes) == reply_of("device-get")
+        stats = next(data for number, data in one.attributes if number == SETS["device"]["stats"].number)
+        assert names_in("onpath", split(stats)) | {"pad"} == set(SETS["onpath"])
+        (dumped,) = kernel.ask(COMMANDS["device-get"], flags=NLM_F_DUMP)
+        assert dumped.attributes == one.attributes
+    finally:
+        kernel.do("DEVICE_SET", lo, u32("A_DEVICE_ONPATH", 0))
+    (off,) = kernel.do("DEVICE_GET", lo)
+    assert names_in("device", off.attributes) == {"ifindex", "onpath"}
+
+
 def test_the_tool_speaks_to_that_version(kernel: RawNetlink) -> None:
     text = next(data for n, data in kernel.do("INFO_GET")[0].attributes if n == family.INFO["version"].number)
     assert text.rstrip(b"\0").decode() == Path("/sys/module/gutless/version").read_text().strip()

@@ -11,9 +11,6 @@
 
 #include "wire.h"
 
-#define GL_OPT_MIN_PATH_MTU	0x30
-#define GL_MIN_PATH_MTU_LEN	4	/* minimum 16, reported 15, reply 1 */
-
 static inline __u32 gl_onpath_number(const __u8 *p)
 {
 	return p[0] << 8 | p[1];
@@ -47,7 +44,7 @@ static inline int gl_onpath_judge(const __u8 *p, unsigned int len, __u32 mtu)
 		if (end - at < 2 || end - at - 2 < p[at + 1])
 			return GUTLESS_A_ONPATH_LEFT_MALFORMED;
 		if (p[at] == GL_OPT_MIN_PATH_MTU) {
-			if (p[at + 1] != GL_MIN_PATH_MTU_LEN)
+			if (p[at + 1] != GL_OPT_MIN_PATH_MTU_LEN)
 				return GUTLESS_A_ONPATH_LEFT_MALFORMED;
 			if (gl_onpath_number(p + at + 2) > mtu)
 				verdict = GUTLESS_A_ONPATH_LOWERED;

@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
+import time
+from collections import Counter
 from collections.abc import Sequence
+from typing import Self
 
 from net import Host, Net
 from rawnl import RawNetlink, attr, n, numbers, split, u32
 from traffic import wait_until
 
-from gutctl.encap import Gutless, MinPathMtu, Option, encode, pad, seal
+from gutctl.encap import Gutless, MinPathMtu, Option, check_state, decode, encode, pad, seal
 
 MTU = {"a": 1500, "r1": 1450, "n": 1480, "r2": 1400}
 PORT = 6080
@@ -209,3 +213,58 @@ class OneRouter:
 
     def close(self) -> None:
         self.out.netlink.close()
+
+
+class Flood:
+    """Packets from a to b behind one router, over both versions, for as long as the block lasts; b judges each that comes."""
+
+    def __init__(self, router: OneRouter) -> None:
+        self.router = router
+        self.seen: dict[int, Counter[str]] = {4: Counter(), 6: Counter()}
+        """By version: what came, ``as it was``, ``lowered``, or ``wrong``."""
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def _send(self, version: int) -> None:
+        target = self.router.ends(version)[1]
+        number = 0
+        with self.router.a.udp("0.0.0.0" if version == 4 else "::", 0) as sender:
+            while not self._stop.is_set():
+                payload = packet(*[Option(0)] * (number % 5), minimum(9000 + number % 1000), inner=bytes(30 + number % 2))
+                try:
+                    sender.sendto(payload, (target, PORT))
+                except OSError:
+                    pass  # no way there, for now
+                number += 1
+                if not number % 10:
+                    time.sleep(0.002)  # the test itself wants to run as well
+
+    def _receive(self, version: int) -> None:
+        with self.router.b.udp(self.router.ends(version)[1], PORT, timeout=0.2) as receiver:
+            while not self._stop.is_set():
+                try:
+                    payload = receiver.recv(2000)
+                except TimeoutError:
+                    continue
+                header = decode(payload).header
+                assert isinstance(header, Gutless)
+                (value,) = (int.from_bytes(one.data[:2], "big") for one in header.options if one.name == "min-path-mtu")
+                word = "wrong" if check_state(payload) != "ok" else "as it was" if value >= 9000 else "lowered"
+                self.seen[version][word if value >= 9000 or value == 1400 else "wrong"] += 1
+
+    def wait(self, word: str, more: int = 20) -> None:
+        """Until so many more of these have come over either version."""
+        before = {version: seen[word] for version, seen in self.seen.items()}
+        wait_until(lambda: all(self.seen[v][word] >= before[v] + more for v in (4, 6)), 60, f"packets that come {word}")
+
+    def __enter__(self) -> Self:
+        for work in (self._send, self._receive):
+            self._threads += [threading.Thread(target=work, args=(version,), daemon=True) for version in (4, 6)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(10)

@@ -215,6 +215,26 @@ class OneRouter:
         self.out.netlink.close()
 
 
+class Bridge(OneRouter):
+    """a eth0 ---- in r out ---- eth0 b; r's br0 has in and out, hands what it forwards to the firewall, and has 1400."""
+
+    def __init__(self, net: Net) -> None:
+        self.a, self.r, self.b = (net.host(role) for role in ("a", "r", "b"))
+        net.link(self.a, self.r, ["10.1.0.2/24", "fd01::2/64"], offloads=False, names=("eth0", "in"))
+        net.link(self.r, self.b, [], ["10.1.0.3/24", "fd01::3/64"], offloads=False, names=("out", "eth0"))
+        self.r.ip(
+            "link add br0 type bridge mcast_snooping 0", "link set in master br0", "link set out master br0",
+            "link set br0 mtu 1400 up",
+        )  # fmt: skip
+        self.r.sysctl(**{"bridge__bridge-nf-call-iptables": 1, "bridge__bridge-nf-call-ip6tables": 1})
+        self.out = OnDevice(self.r, "br0")
+
+    @staticmethod
+    def ends(version: int) -> tuple[str, str]:
+        """The addresses of a and b."""
+        return ("10.1.0.2", "10.1.0.3") if version == 4 else ("fd01::2", "fd01::3")
+
+
 class Flood:
     """Packets from a to b behind one router, over both versions, for as long as the block lasts; b judges each that comes."""
 

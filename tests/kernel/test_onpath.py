@@ -296,22 +296,6 @@ def test_an_mtu_that_changes(way: Way, version: int) -> None:
         way.r2.ip(f"link set out mtu {MTU['r2']}")
 
 
-def test_who_else_has_the_packet_keeps_his(way: Way) -> None:
-    """A socket that listens on the device it came by shares its octets: they are what they were."""
-    payload = packet(minimum(9000), inner=bytes(40))
-    listener = way.r1.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-    listener.bind(("in", 3))
-    listener.settimeout(30)
-    try:
-        (arrived,) = way.pass_on(4, [payload])
-        assert said(arrived) == [LOWEST]
-        while payload[8:] not in (frame := listener.recv(4000)):
-            pass
-        assert frame[14 + 28 :] == payload
-    finally:
-        listener.close()
-
-
 def test_without_a_udp_checksum(way: Way) -> None:
     """0 stays 0, and a port of the module, which then verifies Check alone, takes what was mended."""
     netlink = way.b.call(rawnl.RawNetlink)

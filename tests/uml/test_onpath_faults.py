@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory runs out for packets that a node on the path would change: they pass as they were, and are counted.
 
-    a eth0 ---- in r out ---- eth0 b        a socket listens on r's device in, so that each packet has to be copied first
+    a eth0 ---- in r out ---- eth0 b        r bridges, and a socket listens on its port in, so that each packet has to be copied
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from contextlib import contextmanager, suppress
 
 import faults
 import kernel_log
+import modules
 import pytest
 from kernel_log import KernelLog
 from net import Net
-from onpath import Flood, OneRouter
+from onpath import Bridge, Flood
 from traffic import wait_until
 
 
 @contextmanager
-def listening(router: OneRouter) -> Iterator[None]:
+def listening(router: Bridge) -> Iterator[None]:
     """A socket that has every packet too, read by a thread so that there is always room for the next."""
     listener = router.r.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     listener.bind(("in", 3))
@@ -52,7 +53,8 @@ def quiet(watched_log: KernelLog) -> Iterator[None]:
 
 
 def test_no_memory_for_a_copy(net: Net, gutless: None) -> None:
-    router = OneRouter(net, offloads=False)
+    modules.load_needed("br_netfilter")
+    router = Bridge(net)
     router.out.set(True)
     with listening(router), Flood(router) as flood:
         flood.wait("lowered")

@@ -17,6 +17,7 @@ from gutctl.model import (
     Link,
     Module,
     Network,
+    OnPath,
     Origin,
     Port,
     PortKey,
@@ -80,6 +81,14 @@ class Door(Protocol):
     def profile(self, number: int) -> Profile | None: ...
 
     def profiles(self) -> list[Profile]: ...
+
+    def onpath_set(
+        self, ifindex: int, *, min_path_mtu: bool | None = None, ports: Iterable[int] | None = None
+    ) -> None: ...
+
+    def onpath(self, ifindex: int) -> OnPath: ...
+
+    def onpaths(self) -> list[OnPath]: ...
 
     def links(self) -> list[Link]: ...
 

@@ -48,6 +48,7 @@ from gutctl._wire.mtu import (
     path_mtu,
     tunnel_mtu,
 )
+from gutctl._wire.onpath import OnPathVerdict, lower_min_path_mtu, min_path_mtu_verdict
 from gutctl._wire.options import (
     Action,
     Auth,
@@ -106,6 +107,7 @@ __all__ = [
     "Hmac",
     "MinPathMtu",
     "ObservedAddress",
+    "OnPathVerdict",
     "Option",
     "Private",
     "Reason",
@@ -127,7 +129,9 @@ __all__ = [
     "decode_options",
     "encode",
     "leave_checksum",
+    "lower_min_path_mtu",
     "max_inner",
+    "min_path_mtu_verdict",
     "ones_add",
     "ones_sum",
     "option_value",

@@ -30,6 +30,8 @@ __all__ = [
     "Link",
     "Module",
     "Network",
+    "OnPath",
+    "OnPathStats",
     "Origin",
     "Port",
     "PortKey",
@@ -244,6 +246,32 @@ def differ(options: Iterable[Option]) -> bool:
 
 
 _BY_PACKET = frozenset({0x1C, 0x5B})
+
+
+@dataclass(frozen=True, slots=True)
+class OnPathStats:
+    """Packets since the device was told to.
+
+    ``left`` has every reason to leave a packet as it is, by its name in the spec without ``left-``, with
+    zeros. ``seen`` is ``lowered`` and all of them but ``fragment``.
+    """
+
+    seen: int = 0
+    """GUT-less packets to one of the ports."""
+    lowered: int = 0
+    left: Mapping[str, int] = field(default_factory=_no_drops)
+
+
+@dataclass(frozen=True, slots=True)
+class OnPath:
+    """What a device does with GUT-less packets that are forwarded and leave by it."""
+
+    ifindex: int
+    min_path_mtu: bool = False
+    """Lower option 0x30 to the MTU of the way (RFC 9268)."""
+    ports: tuple[int, ...] = ()
+    """Destination ports looked at, 1 to 8; none where the device does nothing."""
+    stats: OnPathStats = field(default_factory=OnPathStats, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from gutctl.model import (
     Link,
     Module,
     Network,
+    OnPath,
     Origin,
     Port,
     PortKey,
@@ -248,6 +249,27 @@ class Kernel:
         """All profiles of the namespace, by number."""
         return self._run(lambda s: s.ports_of(self.module).profiles())
 
+    def onpath_set(self, ifindex: int, *, min_path_mtu: bool | None = None, ports: Iterable[int] | None = None) -> None:
+        """Say what a device does with GUT-less packets that are forwarded and leave by it; what is not given stays.
+
+        Args:
+            min_path_mtu: lower option 0x30 to the MTU of the way; False: the device does nothing any more.
+            ports: UDP destinations looked at, 1 to 8; 6080 unless told.
+
+        Raises:
+            NotFoundError: no such device.
+        """
+        change = {"min_path_mtu": min_path_mtu, "ports": None if ports is None else tuple(ports)}
+        self._run(lambda s: s.gutless.onpath_set(ifindex, change))
+
+    def onpath(self, ifindex: int) -> OnPath:
+        """What a device does on the path. NotFoundError when there is no such device."""
+        return self._run(lambda s: s.gutless.onpath(ifindex))
+
+    def onpaths(self) -> list[OnPath]:
+        """All devices that do something on the path, by number."""
+        return self._run(lambda s: s.gutless.onpaths())
+
     # rtnetlink
 
     def links(self) -> list[Link]:
@@ -355,7 +377,7 @@ class Kernel:
         return in_thread(enter_and_run)
 
     def events(self, *, ready: Callable[[], None] | None = None) -> EventStream:
-        """Ports and profiles that are added, changed, deleted from now on, by whomever.
+        """Ports, profiles and devices on the path that are added, changed, deleted from now on, by whomever.
 
         An iterator that blocks; it ends when it or this Kernel is closed (from another thread), and
         at a KeyboardInterrupt. It yields ``Lost`` where the kernel had to drop events. Needs

@@ -14,7 +14,7 @@ from gutctl._wire.optiontype import OptionType
 from gutctl.backend import backend
 from gutctl.errors import GutctlError
 from gutctl.ext_api import Delivered, Lost, Option, format_option, format_rule, type_of
-from gutctl.model import ALL_INNER, Info, Port, Profile, ReceiveRule, Rule, Stats
+from gutctl.model import ALL_INNER, Info, OnPath, Port, Profile, ReceiveRule, Rule, Stats
 from gutctl.planners.sharing import find_port
 from gutctl.planners.words import ordered
 from gutctl.tunnel import Tunnel, kind_of
@@ -24,6 +24,7 @@ __all__ = [
     "SCHEMA",
     "delivered_record",
     "info_record",
+    "onpath_record",
     "option_type_record",
     "port_record",
     "profile_record",
@@ -118,6 +119,17 @@ def _plain(value: object) -> object:
     if isinstance(value, bytes):
         return value.hex()
     return value if isinstance(value, int | str) else str(value)
+
+
+def onpath_record(one: OnPath, device: str | None) -> Record:
+    """A device on the path; ``device`` None: its name is not known (it may be gone)."""
+    return {
+        "device": device,
+        "ifindex": one.ifindex,
+        "min_path_mtu": one.min_path_mtu,
+        "ports": list(one.ports),
+        "stats": {"seen": one.stats.seen, "lowered": one.stats.lowered, "left": dict(one.stats.left)},
+    }
 
 
 def option_type_record(known: OptionType) -> Record:

@@ -7,6 +7,7 @@
  */
 #include <linux/module.h>
 #include <net/net_namespace.h>
+#include "device.h"
 #include "gutless.h"
 #include "link.h"
 
@@ -33,6 +34,7 @@ static int __net_init gl_net_init(struct net *net)
 	spin_lock_init(&gn->delivery);
 	xa_init_flags(&gn->ports, XA_FLAGS_ALLOC1);
 	xa_init(&gn->profiles);
+	xa_init(&gn->devices);
 	return 0;
 }
 
@@ -50,6 +52,7 @@ static void __net_exit gl_net_exit(struct net *net)
 {
 	struct gl_net *gn = gl_net(net);
 
+	gl_devices_release(net);
 	gl_ports_release(gn);
 	gl_profiles_release(gn);
 	mutex_destroy(&gn->lock);
@@ -79,12 +82,18 @@ static int __init gl_init(void)
 	if (err)
 		goto err_links;
 
-	err = gl_netlink_register();
+	err = gl_devices_register();
 	if (err)
 		goto err_tx;
 
+	err = gl_netlink_register();
+	if (err)
+		goto err_devices;
+
 	return 0;
 
+err_devices:
+	gl_devices_unregister();
 err_tx:
 	gl_tx_unregister();
 err_links:
@@ -97,6 +106,8 @@ err_net:
 
 static void __exit gl_exit(void)
 {
+	/* while there is a family that can tell of it */
+	gl_devices_unregister();
 	gl_netlink_unregister();
 	gl_tx_unregister();
 	gl_links_unregister();

@@ -42,7 +42,8 @@
  * One set of counters a processor, indexed by the netlink attribute that
  * reports it, so that no counter can be put into another's place.
  */
-#define GL_COUNTERS	(MAX(GUTLESS_A_RX_MAX, GUTLESS_A_TX_MAX) + 1)
+#define GL_COUNTERS \
+	(MAX(MAX(GUTLESS_A_RX_MAX, GUTLESS_A_TX_MAX), GUTLESS_A_ONPATH_MAX) + 1)
 
 struct gl_stats {
 	u64_stats_t v[GL_COUNTERS];
@@ -62,6 +63,9 @@ struct gl_net {
 	struct gl_profile __rcu *plain;	/* of links without one: number 0 */
 	spinlock_t delivery;		/* keeps sequence numbers in order */
 	u64 delivered;			/* options, or tried */
+	struct xarray devices;		/* by ifindex; read under RCU */
+	u32 n_devices;			/* this and the next under RTNL */
+	u32 device_generation;
 };
 
 struct gl_port;

@@ -72,7 +72,7 @@ static int gl_nl_info_fill(struct sk_buff *msg, struct net *net)
 	struct gl_net *gn = gl_net(net);
 	u64 features = GUTLESS_FEATURE_REMCSUM |
 		       GUTLESS_FEATURE_ICMP | GUTLESS_FEATURE_OPTIONS |
-		       GUTLESS_FEATURE_OPTION_RULES;
+		       GUTLESS_FEATURE_OPTION_RULES | GUTLESS_FEATURE_ONPATH;
 	const struct gl_profile *plain;
 	int err;
 
@@ -187,6 +187,21 @@ static const struct genl_ops gl_ops[] = {
 		.maxattr = GUTLESS_A_PROFILE_MAX,
 		.doit = gl_nl_profile_get,
 		.dumpit = gl_nl_profile_dump,
+	},
+	{
+		.cmd = GUTLESS_CMD_DEVICE_SET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = gl_device_policy,
+		.maxattr = GUTLESS_A_DEVICE_MAX,
+		.doit = gl_nl_device_set,
+	},
+	{
+		.cmd = GUTLESS_CMD_DEVICE_GET,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = gl_device_key_policy,
+		.maxattr = GUTLESS_A_DEVICE_MAX,
+		.doit = gl_nl_device_get,
+		.dumpit = gl_nl_device_dump,
 	},
 };
 

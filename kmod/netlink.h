@@ -13,6 +13,8 @@ extern const struct nla_policy gl_port_set_policy[GUTLESS_A_PORT_MAX + 1];
 extern const struct nla_policy gl_port_key_policy[GUTLESS_A_PORT_MAX + 1];
 extern const struct nla_policy gl_profile_policy[GUTLESS_A_PROFILE_MAX + 1];
 extern const struct nla_policy gl_profile_key_policy[GUTLESS_A_PROFILE_MAX + 1];
+extern const struct nla_policy gl_device_policy[GUTLESS_A_DEVICE_MAX + 1];
+extern const struct nla_policy gl_device_key_policy[GUTLESS_A_DEVICE_MAX + 1];
 
 /* Does the sender of a request have what it takes to configure? */
 int gl_nl_permitted(struct sk_buff *skb, struct genl_info *info);
@@ -46,5 +48,9 @@ int gl_nl_profile_set(struct sk_buff *skb, struct genl_info *info);
 int gl_nl_profile_del(struct sk_buff *skb, struct genl_info *info);
 int gl_nl_profile_get(struct sk_buff *skb, struct genl_info *info);
 int gl_nl_profile_dump(struct sk_buff *skb, struct netlink_callback *cb);
+
+int gl_nl_device_set(struct sk_buff *skb, struct genl_info *info);
+int gl_nl_device_get(struct sk_buff *skb, struct genl_info *info);
+int gl_nl_device_dump(struct sk_buff *skb, struct netlink_callback *cb);
 
 #endif /* _GUTLESS_NETLINK_H */

@@ -17,6 +17,7 @@ from gutctl.model import (
     Link,
     Module,
     Network,
+    OnPath,
     Origin,
     Port,
     PortKey,
@@ -141,6 +142,18 @@ class AsyncKernel:
 
     async def profiles(self) -> list[Profile]:
         return await self._run(lambda s: s.ports_of(self.module).profiles())
+
+    async def onpath_set(
+        self, ifindex: int, *, min_path_mtu: bool | None = None, ports: Iterable[int] | None = None
+    ) -> None:
+        change: dict[str, Any] = {"min_path_mtu": min_path_mtu, "ports": None if ports is None else tuple(ports)}
+        await self._run(lambda s: s.gutless.onpath_set(ifindex, change))
+
+    async def onpath(self, ifindex: int) -> OnPath:
+        return await self._run(lambda s: s.gutless.onpath(ifindex))
+
+    async def onpaths(self) -> list[OnPath]:
+        return await self._run(lambda s: s.gutless.onpaths())
 
     async def links(self) -> list[Link]:
         return await self._run(lambda s: s.route.links())

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from gutctl.model import Port, Profile
+from gutctl.model import OnPath, Port, Profile
 
 from .stream import Stream
 
@@ -28,12 +28,12 @@ class Event:
     """
 
     kind: str
-    """``port`` or ``profile``."""
+    """``port``, ``profile`` or ``device``."""
     action: str
-    """``add``, ``set`` or ``del``."""
+    """``add``, ``set`` or ``del``. A device is not added: it is set, or gone."""
     time: datetime
     """When it was read, in UTC."""
-    record: Port | Profile
+    record: Port | Profile | OnPath
 
 
 @dataclass(frozen=True, slots=True)

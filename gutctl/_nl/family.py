@@ -18,12 +18,15 @@ __all__ = [
     "CMD",
     "CSUM",
     "DELIVERED",
+    "DEVICE",
     "EVENTS",
     "FAMILY",
     "FEATURE",
     "FORMAT",
     "INFO",
     "NOTIFICATIONS",
+    "ONPATH",
+    "ONPATH_FLAGS",
     "OPTIONS",
     "OPTION_ACTION",
     "OPTION_NTF",
@@ -252,8 +255,31 @@ PROFILE: Final = _set(
     ("flags", "u32"),
 )
 
+ONPATH: Final = _set(
+    "onpath",
+    ("pad", "pad"),
+    ("seen", "u64"),
+    ("lowered", "u64"),
+    ("left-enough", "u64"),
+    ("left-no-check", "u64"),
+    ("left-no-option", "u64"),
+    ("left-malformed", "u64"),
+    ("left-merged", "u64"),
+    ("left-no-memory", "u64"),
+    ("left-fragment", "u64"),
+)
+
+DEVICE: Final = _set(
+    "device",
+    ("ifindex", "u32"),
+    ("onpath", "u32"),
+    ("ports", "binary"),
+    ("stats", "nest", ONPATH),
+)
+
 SETS: Final[Mapping[str, AttrSet]] = {
-    s.name: s for s in (INFO, PORT, OPTION_RULE, RULE_STATS, DELIVERED, SOURCE, PROFILE, RULE, RX, TX)
+    s.name: s
+    for s in (INFO, PORT, OPTION_RULE, RULE_STATS, DELIVERED, SOURCE, PROFILE, RULE, RX, TX, DEVICE, ONPATH)
 }
 
 CMD: Final[Mapping[str, int]] = {
@@ -276,6 +302,10 @@ CMD: Final[Mapping[str, int]] = {
             "profile-set-ntf",
             "profile-del-ntf",
             "option-ntf",
+            "device-set",
+            "device-get",
+            "device-set-ntf",
+            "device-del-ntf",
         ),
         1,
     )
@@ -303,11 +333,20 @@ REQUESTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("profile-del", "do"): ("number",),
     ("profile-get", "do"): ("number",),
     ("profile-get", "dump"): (),
+    ("device-set", "do"): ("ifindex", "onpath", "ports"),
+    ("device-get", "do"): ("ifindex",),
+    ("device-get", "dump"): (),
 }
 """What each operation takes, by command and kind of request."""
 
 NOTIFICATIONS: Final[Mapping[int, tuple[str, str]]] = {
-    CMD[f"{kind}-{action}-ntf"]: (kind, action) for kind in ("port", "profile") for action in ("add", "set", "del")
+    CMD[f"{kind}-{action}-ntf"]: (kind, action)
+    for kind, actions in (
+        ("port", ("add", "set", "del")),
+        ("profile", ("add", "set", "del")),
+        ("device", ("set", "del")),
+    )
+    for action in actions
 }
 """Command of an event: the kind of record and what happened to it."""
 
@@ -321,4 +360,8 @@ ORIGIN: Final[Mapping[str, int]] = {"admin": 0, "tunnel": 1}
 OPTION_ACTION: Final[Mapping[str, int]] = {"none": 0, "ignore": 1, "require": 2, "drop": 3}
 PORT_FLAGS: Final[Mapping[str, int]] = {"replace-sources": 1}
 PROFILE_FLAGS: Final[Mapping[str, int]] = {"replace-rules": 1}
-FEATURE: Final[Mapping[str, int]] = {"ipv6": 1, "remcsum": 2, "icmp": 4, "options": 8, "option-rules": 16}
+FEATURE: Final[Mapping[str, int]] = {
+    "ipv6": 1, "remcsum": 2, "icmp": 4, "options": 8,
+    "option-rules": 16, "onpath": 32,
+}
+ONPATH_FLAGS: Final[Mapping[str, int]] = {"min-path-mtu": 1}

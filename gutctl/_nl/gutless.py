@@ -5,21 +5,22 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from gutctl.delivered import DeliveredOption
 from gutctl.errors import GutctlError, UnsupportedError
-from gutctl.model import Info, Port, PortKey, Profile
+from gutctl.model import Info, OnPath, Port, PortKey, Profile
 
-from . import records
+from . import device_records, records
 from .delivered import messages
 from .errors import KernelRefusal, family_missing, translate
 from .events import Event
 from .family import (
     CMD,
     DELIVERED,
+    DEVICE,
     EVENTS,
     INFO,
     NOTIFICATIONS,
@@ -30,15 +31,24 @@ from .family import (
 from .genl import Family
 from .sockets import ACK, DUMP, REPLY, Door, genl_class, plain
 from .tlv import Attrs
-from .words import port_words, profile_words
+from .words import device_words, port_words, profile_words
 
 __all__ = ["Gutless"]
 
-_CLASSES: Final = {table.name: genl_class(table) for table in (INFO, PORT, PROFILE, DELIVERED)}
+_TABLES: Final = {"info": INFO, "port": PORT, "profile": PROFILE, "option": DELIVERED, "device": DEVICE}
+_CLASSES: Final = {table.name: genl_class(table) for table in _TABLES.values()}
 _TABLE_OF_COMMAND: Final = {
-    number: {"info": INFO, "port": PORT, "profile": PROFILE, "option": DELIVERED}[name.partition("-")[0]]
+    number: _TABLES[name.partition("-")[0]]
     for name, number in CMD.items()
 }
+
+
+_DECODERS: Final[Mapping[str, Callable[[Attrs], Port | Profile | OnPath]]] = {
+    "port": records.decode_port,
+    "profile": records.decode_profile,
+    "device": device_records.decode_onpath,
+}
+"""Records of events, by their kind."""
 
 
 class _Any:
@@ -117,6 +127,17 @@ class Gutless:
         answers = self._request("profile-get", DUMP, [], "profiles")
         return sorted((records.decode_profile(a) for a in answers), key=lambda p: p.number)
 
+    def onpath_set(self, ifindex: int, change: dict[str, Any]) -> None:
+        self._request("device-set", ACK, device_records.onpath_change(ifindex, **change), device_words(ifindex))
+
+    def onpath(self, ifindex: int) -> OnPath:
+        attrs = device_records.onpath_change(ifindex)
+        return device_records.decode_onpath(self._one("device-get", attrs, device_words(ifindex)))
+
+    def onpaths(self) -> list[OnPath]:
+        answers = self._request("device-get", DUMP, [], "devices")
+        return sorted((device_records.decode_onpath(a) for a in answers), key=lambda d: d.ifindex)
+
     def subscribe(self, group: str = EVENTS) -> None:
         """Become a member of a multicast group."""
         self._family.resolve()
@@ -141,8 +162,7 @@ class Gutless:
             except KeyError:
                 continue  # an answer, or an event newer than this version
             attrs = plain(message)
-            record = records.decode_port(attrs) if kind == "port" else records.decode_profile(attrs)
-            events.append(Event(kind, action, now, record))
+            events.append(Event(kind, action, now, _DECODERS[kind](attrs)))
         return events
 
     def options_in(self, data: bytes) -> Iterator[DeliveredOption]:

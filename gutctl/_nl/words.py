@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from gutctl.model import PortKey
 
-__all__ = ["port_words", "profile_words"]
+__all__ = ["device_words", "port_words", "profile_words"]
 
 
 def port_words(key: PortKey) -> str:
@@ -23,3 +23,8 @@ def port_words(key: PortKey) -> str:
 def profile_words(number: int) -> str:
     """``profile 257``, or ``profile`` for any free one."""
     return f"profile {number}" if number else "profile"
+
+
+def device_words(ifindex: int) -> str:
+    """``device 3``: its number, as the kernel speaks of it."""
+    return f"device {ifindex}"

@@ -26,9 +26,10 @@ TABLE = {
     "tunnel": ("gutctl.cli.tunnel:tunnel", "Make, change, delete and list tunnels."),
     "port": ("gutctl.cli.port:port", "Receiving UDP ports: what they accept, and from whom."),
     "profile": ("gutctl.cli.profile:profile", "Sending profiles: format, checksum, source ports."),
+    "onpath": ("gutctl.cli.onpath:onpath", "Devices of a router that lower the path MTU in passing packets."),
     "ext": ("gutctl.cli.ext_all:ext", "Options of the GUT-less header: types, what tunnels send, what ports do."),
-    "stats": ("gutctl.cli.stats:stats", "Counters of ports, profiles and plain links."),
-    "monitor": ("gutctl.cli.monitor:monitor", "Print ports and profiles as they change."),
+    "stats": ("gutctl.cli.stats:stats", "Counters of ports, profiles, plain links and devices on the path."),
+    "monitor": ("gutctl.cli.monitor:monitor", "Print ports, profiles and devices on the path as they change."),
     "decode": ("gutctl.cli.decode:decode", "Take packets apart, header by header."),
     "doctor": ("gutctl.cli.doctor:doctor", "Look for what keeps tunnels from working."),
 }

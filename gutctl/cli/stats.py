@@ -6,9 +6,10 @@ from __future__ import annotations
 import click
 
 from gutctl.cli.context import Session, common, pass_session
+from gutctl.cli.onpath_text import name
 from gutctl.cli.output import show
 from gutctl.planners.words import endpoint
-from gutctl.records import Record, info_record, port_record, profile_record, stats_record
+from gutctl.records import Record, info_record, onpath_record, port_record, profile_record, stats_record
 
 __all__ = ["stats"]
 
@@ -19,7 +20,7 @@ SENT = ("sent", "unsegmented")
 @common
 @pass_session
 def stats(session: Session) -> None:
-    """Counters of ports, profiles and links without a profile; drops by reason.
+    """Counters of ports, profiles, links without a profile and devices on the path; drops by reason.
 
     Text leaves out reasons that never happened, JSON has all of them. Octets are
     those of the inner packets.
@@ -31,6 +32,10 @@ def stats(session: Session) -> None:
         "ports": [port_record(port) for port in door.ports()],
         "profiles": [profile_record(profile) for profile in door.profiles()],
         "plain": stats_record(info.plain),
+        "onpath": [
+            onpath_record(one, door.device_name(one.ifindex))
+            for one in (door.onpaths() if "onpath" in info.features else ())
+        ],
     }
     show(session, record, _lines)
 
@@ -42,12 +47,22 @@ def _lines(record: Record) -> list[str]:
         lines += _counters(f"port {near} over IPv{port['family']}", ("received", "merged"), port["stats"])
     for profile in record["profiles"]:
         lines += _counters(f"profile {profile['number']}", SENT, profile["stats"])
-    return lines + _counters("links without a profile", SENT, record["plain"])
+    lines += _counters("links without a profile", SENT, record["plain"])
+    for one in record["onpath"]:
+        lines += _on_path(one)
+    return lines
 
 
-def _counters(name: str, words: tuple[str, str], counters: Record) -> list[str]:
+def _on_path(record: Record) -> list[str]:
+    counters = record["stats"]
+    lines = [f"device {name(record)} on the path", f"  seen  {counters['seen']} packets"]
+    lines.append(f"  lowered  {counters['lowered']}")
+    return lines + [f"  left  {count} {reason}" for reason, count in counters["left"].items() if count]
+
+
+def _counters(title: str, words: tuple[str, str], counters: Record) -> list[str]:
     verb, offloaded = words
-    lines = [name, f"  {verb}  {counters['packets']} packets, {counters['octets']} octets"]
+    lines = [title, f"  {verb}  {counters['packets']} packets, {counters['octets']} octets"]
     if counters["offloaded"]:
         lines.append(f"  of them  {counters['offloaded']} {offloaded}")
     if counters["icmp_errors"]:

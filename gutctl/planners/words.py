@@ -13,6 +13,7 @@ __all__ = [
     "accept_word",
     "endpoint",
     "number_or_inherit",
+    "on_off",
     "options_word",
     "ordered",
     "port_name",
@@ -123,3 +124,8 @@ def port_name(key: PortKey | Port) -> str:
     if key.ifindex:
         name += f" device {key.ifindex}"
     return name
+
+
+def on_off(value: bool) -> str:
+    """As options with two states take it."""
+    return "on" if value else "off"

@@ -65,6 +65,8 @@ class Ledger:
     def __init__(self) -> None:
         self.ports: set[PortKey] = set()
         self.profiles: set[bytes] = set()
+        self.devices: set[bytes] = set()
+        """Those that do something on the path."""
         self.added = 0
 
     def note(self, message: Message, answer: Answer) -> None:
@@ -92,6 +94,17 @@ class Ledger:
                 raise Wrong(f"acknowledged, but there was no such profile: {words(message)}")
             if command == n("CMD_PROFILE_DEL"):
                 self.profiles.remove(number)
+        elif command == n("CMD_DEVICE_SET"):
+            self.note_device(message.body)
+
+
+    def note_device(self, body: bytes) -> None:
+        """A device was told: what is absent stays."""
+        said = dict(split(body))
+        if any(said.get(n("A_DEVICE_ONPATH"), b"")):
+            self.devices.add(said[n("A_DEVICE_IFINDEX")])
+        elif n("A_DEVICE_ONPATH") in said:
+            self.devices.discard(said[n("A_DEVICE_IFINDEX")])
 
 
 class Asker:
@@ -205,7 +218,12 @@ class Asker:
         """The dumps and the counts say what the ledger says. Raises Wrong."""
         ports = {port_key(message.attributes) for message in self.netlink.dump("PORT_GET")}
         profiles = {message.first("A_PROFILE_NUMBER") for message in self.netlink.dump("PROFILE_GET")}
-        for name, mine, theirs in (("ports", self.ledger.ports, ports), ("profiles", self.ledger.profiles, profiles)):
+        devices = {message.first("A_DEVICE_IFINDEX") for message in self.netlink.dump("DEVICE_GET")}
+        for name, mine, theirs in (
+            ("ports", self.ledger.ports, ports),
+            ("profiles", self.ledger.profiles, profiles),
+            ("devices", self.ledger.devices, devices),
+        ):
             if mine != theirs:
                 raise Wrong(f"{name} acknowledged and not there: {mine - theirs}; there and not acknowledged: {theirs - mine}")
         info = self.netlink.do("INFO_GET")[0]
@@ -224,6 +242,10 @@ class Asker:
             number = message.first("A_PROFILE_NUMBER") or b""
             self.netlink.do("PROFILE_DEL", rawnl.attr(n("A_PROFILE_NUMBER"), number))
             self.ledger.profiles.discard(number)
+        for message in self.netlink.dump("DEVICE_GET"):
+            ifindex = message.first("A_DEVICE_IFINDEX") or b""
+            self.netlink.do("DEVICE_SET", rawnl.attr(n("A_DEVICE_IFINDEX"), ifindex), rawnl.u32("A_DEVICE_ONPATH", 0))
+            self.ledger.devices.discard(ifindex)
         self._listen()
         self.look()
         if self.ledger.ports or self.ledger.profiles:

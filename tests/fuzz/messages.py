@@ -202,7 +202,7 @@ class Maker:
         rng, found = self.random, []
         known = self.spec.sets[operation.attribute_set]
         for name in operation.takes:
-            key = name in ("family", "port", "number")
+            key = name in ("family", "port", "number") or (name == "ifindex" and operation.attribute_set == "device")
             wanted = 0.97 if key else SHY.get(name, 0.4)
             if rng.random() < wanted:
                 copies = rng.choice((1, 1, 2, 5)) if known[name].many else 1 if rng.random() < 0.97 else 2

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * libFuzzer's target for the module's wire.h. An input is two octets that say what the port is (inputs.py has
+ * libFuzzer's target for the module's wire.h and onpath.h. An input is two octets that say what the port is (inputs.py has
  * the same), and the payload of UDP.
  *
  *	octet 0, bits 0-2: 0 a FOU port, else the formats gue0, bare, gutless
@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "judge.h"
+#include "onpath.h"
 
 #define DEMAND(what) do { if (!(what)) {						\
 	fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what);		\
@@ -122,6 +123,51 @@ static void build_and_parse(const uint8_t *data, size_t size)
 	free(p);
 }
 
+static unsigned long sum_of(const uint8_t *p, unsigned int len)
+{
+	unsigned long sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < len; i++)
+		sum += i & 1 ? p[i] : p[i] << 8;
+	return sum % 0xffff;
+}
+
+/*
+ * What a node on the path does to the packet: the MTU is that of the two octets in front. Nothing but the minima
+ * and Check changes, the sum stays, and then there is nothing left to do.
+ */
+static void on_path(const uint8_t *data, size_t size)
+{
+	const unsigned int len = size - 2, mtu = data[0] << 8 | data[1];
+	unsigned int header, i, changed = 0;
+	uint8_t *p;
+	int verdict;
+
+	if (!len || gl_wire_format(data[2]) != GUTLESS_ACCEPT_GUTLESS)
+		return;
+	header = gl_wire_len(GUTLESS_ACCEPT_GUTLESS, data[2]);
+	if (header > len)
+		header = len;
+	p = malloc(header);
+	DEMAND(p);
+	memcpy(p, data + 2, header);
+	verdict = gl_onpath_judge(p, len, mtu);
+	DEMAND(!memcmp(p, data + 2, header));
+	DEMAND(verdict >= GUTLESS_A_ONPATH_LOWERED && verdict <= GUTLESS_A_ONPATH_LEFT_MALFORMED);
+	if (verdict == GUTLESS_A_ONPATH_LOWERED) {
+		gl_onpath_lower(p, mtu);
+		DEMAND(p[2] || p[3]);
+		DEMAND(sum_of(p, header) == sum_of(data + 2, header));
+		DEMAND(p[0] == data[2] && p[1] == data[3]);
+		for (i = GL_BASE_LEN; i < header; i++)
+			changed += p[i] != data[2 + i];
+		DEMAND(changed);
+		DEMAND(gl_onpath_judge(p, len, mtu) == GUTLESS_A_ONPATH_LEFT_ENOUGH);
+	}
+	free(p);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct judge_port port;
@@ -152,5 +198,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (reader)
 		tell(data, size, reason, &w);
 	build_and_parse(data, size);
+	on_path(data, size);
 	return 0;
 }

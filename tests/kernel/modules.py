@@ -11,7 +11,7 @@ GUTLESS = Path(__file__).resolve().parents[2] / "kmod" / "gutless.ko"
 #: Of the kernel's own: what gutless leans on, the tunnels it carries, and the in-tree fou, the other end of many tests.
 NEEDED = (
     *("udp_tunnel", "ip6_udp_tunnel", "ip_tunnel", "tunnel4", "tunnel6", "fou", "fou6", "veth", "sctp"),
-    *("ipip", "sit", "ip_gre", "ip6_tunnel", "ip6_gre", "nf_tables", "nf_nat", "nft_chain_nat", "nft_masq"),
+    *("ipip", "sit", "ip_gre", "ip6_tunnel", "ip6_gre", "nf_tables", "nf_nat", "nft_chain_nat", "nft_masq", "nft_ct"),
 )
 
 

@@ -243,7 +243,8 @@ class RawNetlink:
         """Everything that can be configured, as it is in the dumps, without counters."""
         ports = [(m, n("A_PORT_STATS")) for m in self.dump("PORT_GET")]
         profiles = [(m, n("A_PROFILE_STATS")) for m in self.dump("PROFILE_GET")]
+        devices = [(m, n("A_DEVICE_STATS")) for m in self.dump("DEVICE_GET")]
         return [
             (message.command, sorted(a for a in message.attributes if a[0] != stats))
-            for message, stats in ports + profiles
+            for message, stats in ports + profiles + devices
         ]

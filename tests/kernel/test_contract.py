@@ -43,7 +43,7 @@ SETS = spec_yaml.attribute_sets(SPEC)
 REQUESTS = spec_yaml.requests(SPEC)
 COMMANDS = spec_yaml.commands(SPEC)
 SET_OF = {operation["name"]: operation["attribute-set"] for operation in SPEC["operations"]["list"] if "do" in operation}
-FLAGS = spec_yaml.definitions(SPEC)["port-flags"]
+FLAGS = spec_yaml.definitions(SPEC)
 
 U_MAX = {"u8": 0xFF, "u16": 0xFFFF, "u32": 0xFFFFFFFF, "u64": 2**64 - 1}
 
@@ -73,7 +73,7 @@ def expected(name: str, attribute: str) -> Rule:
     if kind == "nest":
         return Rule("nest")
     if "flags-mask" in checks:
-        return Rule(kind, mask=sum(FLAGS.values()))
+        return Rule(kind, mask=sum(FLAGS[checks["flags-mask"]].values()))
     if kind == "binary":
         exact = checks.get("exact-len")
         return Rule(kind, min_length=exact, max_length=exact or checks["max-len"])
@@ -92,7 +92,7 @@ def test_policy_of_each_operation(told: Policy, command: str) -> None:
     assert {number: without_nest(rule) for number, rule in rules.items()} == takes
 
 
-@pytest.mark.parametrize("command", ["port-get", "profile-get"])
+@pytest.mark.parametrize("command", [name for name, how in REQUESTS if how == "dump"])
 def test_policy_of_each_dump(told: Policy, command: str) -> None:
     # the kernel has one policy for an operation, whichever way it is asked
     name = SET_OF[command]
@@ -210,6 +210,23 @@ def test_a_profile_is_what_the_spec_says(kernel: RawNetlink) -> None:
         assert names_in("profile", one.attributes) == reply_of("profile-get")
     finally:
         kernel.do("PROFILE_DEL", by_number)
+
+
+def test_a_device_is_what_the_spec_says(kernel: RawNetlink) -> None:
+    lo = u32("A_DEVICE_IFINDEX", 1)
+    kernel.do("DEVICE_SET", lo, u32("A_DEVICE_ONPATH", 1))
+    try:
+        (one,) = kernel.do("DEVICE_GET", lo)
+        assert one.command == COMMANDS["device-get"]
+        assert names_in("device", one.attributes) == reply_of("device-get")
+        stats = next(data for number, data in one.attributes if number == SETS["device"]["stats"].number)
+        assert names_in("onpath", split(stats)) | {"pad"} == set(SETS["onpath"])
+        (dumped,) = kernel.ask(COMMANDS["device-get"], flags=NLM_F_DUMP)
+        assert dumped.attributes == one.attributes
+    finally:
+        kernel.do("DEVICE_SET", lo, u32("A_DEVICE_ONPATH", 0))
+    (off,) = kernel.do("DEVICE_GET", lo)
+    assert names_in("device", off.attributes) == {"ifindex", "onpath"}
 
 
 def test_the_tool_speaks_to_that_version(kernel: RawNetlink) -> None:

@@ -32,6 +32,8 @@ from gutctl.model import (
     Link,
     Module,
     Network,
+    OnPath,
+    OnPathStats,
     Origin,
     Port,
     PortKey,
@@ -55,6 +57,7 @@ class Namespace:
     ports: dict[PortKey, Port] = field(default_factory=dict)
     profiles: dict[int, Profile] = field(default_factory=dict)
     links: dict[str, Link] = field(default_factory=dict)
+    onpaths: dict[int, OnPath] = field(default_factory=dict)
     fou_ports: dict[tuple[PortKey, int], Port] = field(default_factory=dict)
     """Of the in-tree module, by key and peer's port."""
     owners: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -73,7 +76,7 @@ class Machine:
         self.loaded = True
         self.fou = True
         self.fou6 = True
-        self.features = frozenset({"ipv6", "remcsum", "icmp", "options", "option-rules"})
+        self.features = frozenset({"ipv6", "remcsum", "icmp", "options", "option-rules", "onpath"})
         self.unreachable: set[str] = set()
         self.requests: list[str] = []
         self.fail_at: int | None = None
@@ -98,6 +101,7 @@ class Machine:
                 fou_ports=dict(space.fou_ports),
                 profiles=dict(space.profiles),
                 links={n: plain(link) for n, link in space.links.items()},
+                onpaths=dict(space.onpaths),
             )
             for name, space in self.spaces.items()
         }
@@ -331,6 +335,32 @@ class FakeKernel(FakeLinks):
     def profiles(self) -> list[Profile]:
         self._loaded()
         return [self.space.profiles[number] for number in sorted(self.space.profiles)]
+
+    def onpath_set(
+        self, ifindex: int, *, min_path_mtu: bool | None = None, ports: Iterable[int] | None = None
+    ) -> None:
+        self._loaded()
+        self.machine.changing(f"onpath_set {ifindex}")
+        old = self.space.onpaths.get(ifindex, OnPath(ifindex))
+        on = old.min_path_mtu if min_path_mtu is None else min_path_mtu
+        if not on:
+            if ports is not None:
+                raise GutctlError("a device that does nothing on the path has no ports")
+            self.space.onpaths.pop(ifindex, None)
+            return
+        asked = (old.ports or (6080,)) if ports is None else tuple(ports)
+        if not 1 <= len(asked) <= 8 or 0 in asked or len(set(asked)) < len(asked):
+            raise GutctlError("ports are one number or more of two octets")
+        left = {"enough": 0, "no-check": 3, "fragment": 0}
+        self.space.onpaths[ifindex] = OnPath(ifindex, on, asked, OnPathStats(5, 2, left))
+
+    def onpath(self, ifindex: int) -> OnPath:
+        self._loaded()
+        return self.space.onpaths.get(ifindex, OnPath(ifindex))
+
+    def onpaths(self) -> list[OnPath]:
+        self._loaded()
+        return [self.space.onpaths[ifindex] for ifindex in sorted(self.space.onpaths)]
 
     # ---- the rest ----
 

@@ -85,6 +85,7 @@ def test_notifications() -> None:
         ("port-flags", family.PORT_FLAGS),
         ("option-action", family.OPTION_ACTION),
         ("feature", family.FEATURE),
+        ("onpath", family.ONPATH_FLAGS),
     ],
 )
 def test_definitions(name: str, ours: dict[str, int]) -> None:

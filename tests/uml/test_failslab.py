@@ -74,6 +74,9 @@ OPEN = key(6001) + u8("A_PORT_ANY_SOURCE", 1) + source("192.0.2.0/24")
 AS_IT_WAS = key(6001) + u8("A_PORT_ANY_SOURCE", 1) + u32("A_PORT_FLAGS", 1) + source("192.0.2.0/24")
 ONE = u16("A_PROFILE_NUMBER", 1)
 SHORTEST = u8("A_PROFILE_FORMAT", 3)
+LO, IDLE = u32("A_DEVICE_IFINDEX", 1), u32("A_DEVICE_IFINDEX", 9)
+ON, OFF = u32("A_DEVICE_ONPATH", 1), u32("A_DEVICE_ONPATH", 0)
+SEVEN, EIGHT = (attr(n("A_DEVICE_PORTS"), bytes((0, number))) for number in (7, 8))
 CASES = {
     "info-get": Case("INFO_GET"),
     "port-add": Case("PORT_ADD", key(6000) + source("192.0.2.0/24"), undo=[("PORT_DEL", key(6000))], least=8),
@@ -88,6 +91,11 @@ CASES = {
     "profile-del": Case("PROFILE_DEL", ONE, undo=[("PROFILE_ADD", ONE + SHORTEST)]),
     "profile-get": Case("PROFILE_GET", ONE),
     "profile-dump": Case("PROFILE_GET", flags=NLM_F_DUMP),
+    "device-on": Case("DEVICE_SET", IDLE + ON, undo=[("DEVICE_SET", IDLE + OFF)]),
+    "device-change": Case("DEVICE_SET", LO + SEVEN, undo=[("DEVICE_SET", LO + EIGHT)]),
+    "device-off": Case("DEVICE_SET", LO + OFF, undo=[("DEVICE_SET", LO + ON + EIGHT)]),
+    "device-get": Case("DEVICE_GET", LO),
+    "device-dump": Case("DEVICE_GET", flags=NLM_F_DUMP),
 }
 
 
@@ -105,6 +113,8 @@ def host(module_net: Net, gutless: None) -> Host:
     netlink = made.call(RawNetlink)
     netlink.do("PORT_ADD", OPEN)
     netlink.do("PROFILE_ADD", ONE, SHORTEST)
+    netlink.do("DEVICE_SET", LO, ON + EIGHT)
+    made.ip("link add idle index 9 type dummy")
     netlink.close()
     # what earlier tests have left behind is still on its way out
     live.settled()

@@ -50,6 +50,11 @@ enum gutless_cmd {
 	GUTLESS_CMD_PROFILE_DEL_NTF,
 	/* an option that was received, to the group "options" */
 	GUTLESS_CMD_OPTION_NTF,
+	GUTLESS_CMD_DEVICE_SET,
+	GUTLESS_CMD_DEVICE_GET,
+	/* events */
+	GUTLESS_CMD_DEVICE_SET_NTF,
+	GUTLESS_CMD_DEVICE_DEL_NTF,
 
 	__GUTLESS_CMD_MAX,
 };
@@ -117,6 +122,15 @@ enum gutless_feature {
 	GUTLESS_FEATURE_ICMP = 1 << 2,	/* errors reach the links */
 	GUTLESS_FEATURE_OPTIONS = 1 << 3, /* profiles carry options */
 	GUTLESS_FEATURE_OPTION_RULES = 1 << 4, /* ports have rules for them */
+	GUTLESS_FEATURE_ONPATH = 1 << 5, /* devices can be told */
+};
+
+/*
+ * GUTLESS_A_DEVICE_ONPATH: what is done to GUT-less packets that are forwarded
+ * and leave by the device. 0: nothing, as by default.
+ */
+enum gutless_onpath {
+	GUTLESS_ONPATH_MIN_PATH_MTU = 1 << 0,	/* lower option 0x30 */
 };
 
 /* GUTLESS_CMD_INFO_GET */
@@ -337,5 +351,42 @@ enum gutless_tx_attr {
 };
 
 #define GUTLESS_A_TX_MAX (__GUTLESS_A_TX_MAX - 1)
+
+/* A device of the namespace; what it was told goes when it does. */
+enum gutless_device_attr {
+	GUTLESS_A_DEVICE_UNSPEC,
+	GUTLESS_A_DEVICE_IFINDEX,	/* u32 */
+	GUTLESS_A_DEVICE_ONPATH,	/* u32: enum gutless_onpath */
+	GUTLESS_A_DEVICE_PORTS,		/* 1 to 8 of be16: UDP destinations
+					 * looked at; 6080 unless told
+					 */
+	GUTLESS_A_DEVICE_STATS,		/* nest: enum gutless_onpath_attr */
+
+	__GUTLESS_A_DEVICE_MAX,
+};
+
+#define GUTLESS_A_DEVICE_MAX (__GUTLESS_A_DEVICE_MAX - 1)
+
+/* Counters: u64 each, of packets. */
+enum gutless_onpath_attr {
+	GUTLESS_A_ONPATH_UNSPEC,
+	GUTLESS_A_ONPATH_PAD,
+	GUTLESS_A_ONPATH_SEEN,		/* GUT-less packets to the ports */
+	GUTLESS_A_ONPATH_LOWERED,	/* of them: changed */
+	/* of them: left as they were, by reason */
+	GUTLESS_A_ONPATH_LEFT_ENOUGH,	/* not more than the MTU already */
+	GUTLESS_A_ONPATH_LEFT_NO_CHECK,	/* Check is not in use */
+	GUTLESS_A_ONPATH_LEFT_NO_OPTION,
+	GUTLESS_A_ONPATH_LEFT_MALFORMED, /* the header or an option overruns */
+	GUTLESS_A_ONPATH_LEFT_MERGED,	/* many packets in one */
+	GUTLESS_A_ONPATH_LEFT_NO_MEMORY,
+	GUTLESS_A_ONPATH_LEFT_FRAGMENT,	/* of UDP, to whichever port: not among
+					 * those seen
+					 */
+
+	__GUTLESS_A_ONPATH_MAX,
+};
+
+#define GUTLESS_A_ONPATH_MAX (__GUTLESS_A_ONPATH_MAX - 1)
 
 #endif /* _UAPI_LINUX_GUTLESS_H */

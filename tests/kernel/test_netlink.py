@@ -264,7 +264,8 @@ def test_profiles(kernel: Kernel) -> None:
     [
         (Profile(0, Format.GUE, source_ports=(2000, 1000)), "source port"),
         (Profile(0, Format.GUE, source_ports=(0, 0)), "source port 0"),
-        (Profile(8192, Format.GUE), "profile"),
+        # room for 124 octets, and index 0, which is none
+        (Profile(31 << 8, Format.GUE), "profile"),
     ],
 )
 def test_a_profile_that_cannot_be(kernel: Kernel, profile: Profile, words: str) -> None:

@@ -44,4 +44,4 @@ def segmentation(name: str, on: bool) -> None:
     except (EthtoolError, OSError) as error:
         raise GutctlError(f"the segmentation of {name} cannot be turned {'on' if on else 'off'}: {error}") from error
     finally:
-        tool.close()
+        tool.sock.close()  # version 0.7 has no close()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Final
 
 from gutctl.errors import GutctlError, NotFoundError
@@ -42,6 +43,8 @@ def segmentation(name: str, on: bool) -> None:
     except NoSuchDevice:
         raise NotFoundError(f"there is no device {name}") from None
     except (EthtoolError, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENODEV:
+            raise NotFoundError(f"there is no device {name}") from None
         raise GutctlError(f"the segmentation of {name} cannot be turned {'on' if on else 'off'}: {error}") from error
     finally:
         tool.sock.close()  # version 0.7 has no close()

@@ -41,6 +41,12 @@ def test_every_source_of_the_module_is_spoken_of() -> None:
     assert {name for name in missing if name not in text} == {"stats.c"}
 
 
+def test_what_ci_leaves_to_the_debug_kernel_is_done_there() -> None:
+    left = guests().listed(ROOT / "tests/vm/ring-debug")
+    assert left and all((ROOT / file).is_file() for file in left)
+    assert set(left) <= set(guests().listed(ROOT / "tests/uml/short"))
+
+
 def test_a_line_without_a_reason_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "list"
     file.write_text("# a list\n\ntests/kernel/test_cli.py  # because\ntests/kernel/test_x.py\n")

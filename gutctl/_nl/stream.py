@@ -72,12 +72,14 @@ class Stream(Iterator[T]):
         self._release()
 
     def _release(self) -> None:
-        if self._wake_read < 0:
+        read, write = self._wake_read, self._wake_write
+        if read < 0:
             return
-        self._sock.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        # first of all: should a close fail, the numbers are somebody else's the next time
         self._wake_read = self._wake_write = -1
+        self._sock.close()
+        os.close(read)
+        os.close(write)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

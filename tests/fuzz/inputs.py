@@ -43,12 +43,12 @@ def setting(first: int, second: int) -> Setting:
     return Setting(accept, inner, None, summed, bool(first & 0x40))
 
 
-def wire(payload: bytes, *, fou: int | None = None, accept: tuple[str, ...] = FORMATS, inner: int = 0, summed: bool = True) -> bytes:
+def wire(payload: bytes, *, fou: int | None = None, accept: tuple[str, ...] = FORMATS, inner: int = 0, summed: bool = True, known: bool = False) -> bytes:
     """An input for a port: FOU of a protocol, or of formats that takes the usual inner protocols (and `inner`)."""
     first = 8 if summed else 0
     if fou is not None:
         return bytes((first, fou)) + payload
-    first |= sum(1 << FORMATS.index(name) for name in accept)
+    first |= sum(1 << FORMATS.index(name) for name in accept) | (0x40 if known else 0)
     return bytes((first | (0x20 if inner else 0), inner)) + payload
 
 

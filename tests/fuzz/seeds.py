@@ -236,6 +236,8 @@ def wire_seeds() -> Iterator[bytes]:
     for accept in range(1, 8):
         names = tuple(name for bit, name in enumerate(FORMATS) if accept >> bit & 1)
         yield wire(encode(Gutless(4), inside), accept=names)
+    for kind in (0x1E, 0x5E, 0x9E, 0xDE):
+        yield wire(encode(Gutless(4, options=pad((Option(kind, b"\1\2"),))), inside), known=True)
     sealed = seal(encode(Gutless(4), inside))
     for wrong in (0, 1):
         yield wire(sealed[:-1] + bytes((sealed[-1] ^ wrong,)), summed=False)

@@ -168,6 +168,17 @@ static void on_path(const uint8_t *data, size_t size)
 	free(p);
 }
 
+/* To whom no rule is told every type is known. */
+static void all_known(const uint8_t *p, unsigned int len, const __u8 *known)
+{
+	const __u8 format = gl_wire_format(p[0]);
+	struct gl_wire a, b;
+
+	if (!format || len < gl_wire_len(format, p[0]))
+		return;
+	DEMAND(judge_parse(p, len, format, NULL, &a) == judge_parse(p, len, format, known, &b));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct judge_port port;
@@ -186,6 +197,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(p, data + 2, len);
 	reason = judge(p, len, &port, &w);
 	DEMAND(!len || !memcmp(p, data + 2, len));
+	if (len && data[0] & 0x40)
+		all_known(p, len, port.known);
 	free(p);
 
 	DEMAND(!reason || (reason >= GUTLESS_A_RX_DROP_TRUNCATED && reason <= GUTLESS_A_RX_DROP_REMCSUM &&

@@ -131,14 +131,15 @@ class Listener:
     """Hears the family's events."""
 
     NETLINK_ADD_MEMBERSHIP = 1
-    CTRL_MCAST_GROUPS, CTRL_MCAST_ID = 7, 2
+    CTRL_MCAST_GROUPS, CTRL_MCAST_NAME, CTRL_MCAST_ID = 7, 1, 2
 
     def __init__(self) -> None:
         netlink = RawNetlink()
         (reply,) = netlink.ask(CTRL_CMD_GETFAMILY, attr(CTRL_FAMILY_NAME, b"gutless\0"), family=GENL_ID_CTRL)
         netlink.close()
         groups = next(data for kind, data in reply.attributes if kind == self.CTRL_MCAST_GROUPS)
-        (group,) = [dict(split(data))[self.CTRL_MCAST_ID] for _, data in split(groups)]
+        found = [dict(split(data)) for _, data in split(groups)]
+        (group,) = [one[self.CTRL_MCAST_ID] for one in found if one[self.CTRL_MCAST_NAME] == b"events\0"]
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, NETLINK_GENERIC)
         self.socket.bind((0, 0))
         self.socket.setsockopt(SOL_NETLINK, self.NETLINK_ADD_MEMBERSHIP, struct.unpack("=I", group)[0])

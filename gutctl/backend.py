@@ -107,6 +107,8 @@ class Backend:
                 )
             return
         here = f"a port of the in-tree module {self.module}"
+        if port.gue:
+            raise UsageError(f"{name}: {here} knows no fields of GUE, and drops what has some", "leave --module out")
         if not port.any_source:
             hosts = [prefix for prefix in port.sources if prefix.prefixlen == prefix.max_prefixlen]
             if len(port.sources) != 1 or not hosts or not port.from_port:

@@ -18,11 +18,12 @@ from ipaddress import (
 )
 
 from gutctl.errors import UnsupportedError, UsageError
-from gutctl.model import DEFAULT_SOURCE_PORTS, Accept, Address, Csum, Format, Info, Network
+from gutctl.model import DEFAULT_SOURCE_PORTS, Accept, Address, Answer, Csum, Format, Info, Network
 
 __all__ = [
     "accept",
     "address",
+    "answers",
     "device_name",
     "gre_key",
     "host_network",
@@ -234,8 +235,18 @@ def accept(text: str) -> tuple[frozenset[Accept], int | None]:
     return frozenset(formats), fou_protocol
 
 
+def answers(text: str) -> frozenset[Answer]:
+    """What a port sends of its own accord: ``echo``, ``report``, both, or ``none``."""
+    words = text.split(",")
+    if words == ["none"]:
+        return frozenset()
+    if unknown := [word for word in words if word not in set(Answer)]:
+        raise UsageError(f"--control {text}: {unknown[0]!r}", f"{', '.join(Answer)}, or none")
+    return frozenset(map(Answer, words))
+
+
 def remote_checksum(form: Format, csum: Csum, info: Info | None = None) -> None:
-    """Whether a format can leave inner checksums to the receiver in this way, and the module too.
+    """Whether a format has a checksum mode, and the module too.
 
     ``info``: the loaded module, None: only the format is looked at. Raises UnsupportedError
     where the module cannot.
@@ -244,6 +255,10 @@ def remote_checksum(form: Format, csum: Csum, info: Info | None = None) -> None:
         raise UsageError(f"--csum {csum}: FOU has no header that could say it", "--format gue or --format gutless")
     if csum is Csum.REMOTE_DRAFT and form is not Format.GUE:
         raise UsageError(f"--csum {csum} is the GUE draft's form, not one of format {form}", "--csum remote or --format gue")
+    if csum is Csum.NEUTRAL and form is not Format.GUTLESS:
+        raise UsageError(f"--csum {csum}: format {form} has no Check word", "--format gutless")
+    if csum is Csum.NEUTRAL and info is not None and "neutral" not in info.features:
+        raise UnsupportedError(f"gutless {info.version} knows no --csum {csum}", "load a newer module, or --csum full")
     if csum.remote and info is not None and "remcsum" not in info.features:
         raise UnsupportedError(f"gutless {info.version} knows no --csum {csum}", "load a newer module, or --csum full")
 

@@ -154,7 +154,8 @@ def _behind_udp(layer: Layer, place: Place, ports: Ports) -> Callable[[Place], F
             return lambda place: fou(place, protocol)
         if port in ports.tunnel:
             summed = values["checksum"] != 0
-            return lambda place: tunnel(place, udp_checksum=summed)
+            ends = (values["source_port"], values["destination_port"])
+            return lambda place: tunnel(place, udp_checksum=summed, udp_ports=ends)
     return None
 
 

@@ -13,7 +13,10 @@ from typing import Any, Protocol, TypeVar, Unpack
 from gutctl.model import (
     Accept,
     Address,
+    Answer,
+    GueFields,
     Info,
+    Key,
     Link,
     Module,
     Network,
@@ -32,6 +35,20 @@ T = TypeVar("T")
 
 Netns = str | int | None
 """A network namespace: a name, a path, a process id; None is the caller's own."""
+
+
+class ControlStream(Protocol):
+    """Control messages as they come."""
+
+    @property
+    def closed(self) -> bool:
+        """Nothing comes any more."""
+
+    def read(self, seconds: float | None = None) -> Any:
+        """The next ControlMessage or Lost, None where none comes within so many seconds."""
+
+    def close(self) -> None:
+        """End it. Idempotent."""
 
 
 class Door(Protocol):
@@ -63,7 +80,13 @@ class Door(Protocol):
         remcsum_nopartial: bool | None = None,
         rules: Iterable[ReceiveRule] = (),
         remove_rules: Iterable[int] = (),
+        keys: Iterable[Key] = (),
+        remove_keys: Iterable[int] = (),
+        require_auth: bool | None = None,
+        answers: frozenset[Answer] | None = None,
+        verify_headers: bool | None = None,
         origin: Origin | None = None,
+        gue: GueFields | None = None,
     ) -> None: ...
 
     def port_del(self, key: PortKey) -> None: ...
@@ -134,3 +157,9 @@ class Door(Protocol):
     def events(self, *, ready: Callable[[], None] | None = None) -> Iterator[Any]: ...
 
     def options(self, *, ready: Callable[[], None] | None = None) -> Any: ...
+
+    def echo(
+        self, key: PortKey, peer: Address, peer_port: int, body: bytes, options: bytes = b"", *, ifindex: int = 0
+    ) -> int: ...
+
+    def control(self) -> ControlStream: ...

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gutctl._wire.answer import UNDERSTOOD_TYPES, echo_answer, report_about
 from gutctl._wire.control import (
     CONTROL_NAMES,
     ECHO_REPLY,
@@ -39,6 +40,7 @@ from gutctl._wire.gue import (
     decode_gue,
     encode_gue,
 )
+from gutctl._wire.guefields import Cookie, GueFields, gue_checksum_state, gue_pseudo_sum, seal_gue
 from gutctl._wire.gutless import Gutless, decode_gutless, encode_gutless
 from gutctl._wire.mtu import (
     UDP_LENGTH_MAX,
@@ -59,6 +61,7 @@ from gutctl._wire.options import (
     RemoteOffload,
     Session,
     Timing,
+    Understood,
     decode_options,
     option_value,
     pad,
@@ -79,7 +82,7 @@ from gutctl._wire.sums import (
     udp_checksum,
     udp_checksum_state,
 )
-from gutctl._wire.verdict import Accepted, Dropped, payload_format, receive_verdict
+from gutctl._wire.verdict import Accepted, Control, Dropped, payload_format, receive_verdict
 
 __all__ = [
     "CONTROL_NAMES",
@@ -88,11 +91,14 @@ __all__ = [
     "HELLO",
     "REPORT",
     "UDP_LENGTH_MAX",
+    "UNDERSTOOD_TYPES",
     "Accepted",
     "Action",
     "AlternateChecksum",
     "Auth",
     "Bare",
+    "Control",
+    "Cookie",
     "Decoded",
     "Dropped",
     "Echo",
@@ -101,6 +107,7 @@ __all__ = [
     "Fragment",
     "Group",
     "Gue",
+    "GueFields",
     "Gutless",
     "Header",
     "HeaderChecksum",
@@ -120,6 +127,7 @@ __all__ = [
     "Session",
     "Timing",
     "Transform",
+    "Understood",
     "base_octets",
     "check_state",
     "checksum",
@@ -127,7 +135,10 @@ __all__ = [
     "decode",
     "decode_control",
     "decode_options",
+    "echo_answer",
     "encode",
+    "gue_checksum_state",
+    "gue_pseudo_sum",
     "leave_checksum",
     "lower_min_path_mtu",
     "max_inner",
@@ -146,7 +157,9 @@ __all__ = [
     "remote_fits",
     "remote_of",
     "repair_check",
+    "report_about",
     "seal",
+    "seal_gue",
     "transport_checksum",
     "transport_checksum_ok",
     "tunnel_mtu",

@@ -26,12 +26,14 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
+from gutctl._wire.auth import KeyedOption
 from gutctl._wire.error import EncapError
 from gutctl._wire.layout import S8, S16, S32, S64, U8, U16, U32, U64, Bits, Flag, Octets, Rest
-from gutctl._wire.options import AREA_MAX, EXPERIMENTS, option_value, pad
+from gutctl._wire.options import AREA_MAX, EXPERIMENTS, Auth, option_value, pad
 from gutctl._wire.optiontype import Action, Option, OptionType, OptionValue, type_of, types
 from gutctl._wire.rule import ReceiveRule, RuleAction, RuleStats
 from gutctl.errors import NotFoundError, UsageError
+from gutctl.keyfile import format_key, parse_key
 from gutctl.watching import Delivered, Lost, Watch, Where
 
 __all__ = [
@@ -165,6 +167,8 @@ def parse_option(text: str) -> Option:
             hint = error.hint if isinstance(error, EncapError) else "octets in hex, such as 0x3e=00d703"
             raise UsageError(f"option {text}: {_said(error, rest)}", hint) from None
     known = type_named(word)
+    if known.value is Auth and "=@" in rest:
+        return KeyedOption.of(parse_key(rest, f"option {text}"))
     if known.value is None:
         raise UsageError(f"option {word} has no fields", f"give it as octets: 0x{known.number:02x}=HEX")
     try:
@@ -194,6 +198,8 @@ def _words(known: OptionType, text: str, rest: str) -> dict[str, str]:
 
 def format_option(option: Option) -> str:
     """The option as :func:`parse_option` takes it. Fields that may be left out are, where they say nothing."""
+    if isinstance(option, KeyedOption):
+        return f"auth={format_key(option.key, 'key=@')}"
     known = type_of(option.type)
     raw = f"0x{option.type:02x}={option.data.hex()}"
     if known is None or known.value is None or known.layout is None:

@@ -13,6 +13,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from types import MappingProxyType
 from typing import TypedDict
 
+from gutctl._wire.auth import Key, KeyedOption
+from gutctl._wire.guefields import NO_FIELDS, Cookie, GueFields
 from gutctl._wire.optiontype import Option
 from gutctl._wire.rule import ReceiveRule, RuleAction, RuleStats
 
@@ -22,11 +24,19 @@ __all__ = [
     "DEFAULT_INNER",
     "DEFAULT_PORT",
     "DEFAULT_SOURCE_PORTS",
+    "NO_FIELDS",
+    "PORT_KEYS_MAX",
     "Accept",
     "Address",
+    "Answer",
+    "ControlMessage",
+    "Cookie",
     "Csum",
     "Format",
+    "GueFields",
     "Info",
+    "Key",
+    "KeyedOption",
     "Link",
     "Module",
     "Network",
@@ -60,6 +70,9 @@ ANY_SEGMENTS = 65535
 
 DEFAULT_INNER = frozenset({4, 41, 47, 143})
 """Inner protocols accepted unless told otherwise: IPv4, IPv6, GRE, Ethernet."""
+
+PORT_KEYS_MAX = 8
+"""Keys that a port can have (GUTLESS_PORT_KEYS_MAX)."""
 
 ALL_INNER = frozenset(range(1, 256))
 """No restriction: what the GUE ports of the kernel's own fou module accept."""
@@ -104,6 +117,8 @@ class Csum(StrEnum):
     private flag; GUT-less: option 0x59."""
     REMOTE_DRAFT = "remote-draft"
     """The same by the GUE draft's flag R."""
+    NEUTRAL = "neutral"
+    """Full, beside a Check word by which the payload sums to minus zero; GUT-less alone."""
 
     @property
     def words(self) -> int:
@@ -114,6 +129,16 @@ class Csum(StrEnum):
     def remote(self) -> bool:
         """Whether it leaves inner checksums to the receiver."""
         return self.words > 0
+
+
+@unique
+class Answer(StrEnum):
+    """What a port sends of its own accord."""
+
+    ECHO = "echo"
+    """Replies to echo requests."""
+    REPORT = "report"
+    """Reports of packets with options that it does not know, where their types ask for one."""
 
 
 @unique
@@ -144,6 +169,8 @@ class Stats:
     """Of the packets: a port's that arrived merged (GRO), a profile's that left unsegmented (GSO)."""
     icmp_errors: int = 0
     """A profile's: ICMP errors about its packets that were handed to the links."""
+    control: Mapping[str, int] = field(default_factory=_no_drops)
+    """A port's: control messages that were acted on, and reports, by their names in the spec."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -176,6 +203,16 @@ class Port:
     """Write a remote checksum at once; False leaves it to be summed when it is needed."""
     rules: frozenset[ReceiveRule] = frozenset()
     """What it does about options of GUT-less, at most one for a type."""
+    keys: frozenset[Key] = frozenset()
+    """Of option auth, one sender's each; an id once. Those that the kernel tells of have no secret."""
+    require_auth: bool = False
+    """Drop what has no option auth."""
+    gue: GueFields = NO_FIELDS
+    """Fields of GUE 0 that it requires; other formats have none, and are dropped where some are required."""
+    answers: frozenset[Answer] = frozenset(Answer)
+    """What it sends of its own accord. Nothing on a FOU port, nor by the in-tree module."""
+    verify_headers: bool = False
+    """Of packets with Check, verify no more than the headers where these tell; False: all of them."""
     origin: Origin = Origin.ADMIN
     module: Module = Module.GUTLESS
     from_port: int = 0
@@ -208,20 +245,22 @@ class Profile:
     origin: Origin = Origin.ADMIN
     stats: Stats = field(default_factory=Stats, compare=False)
     options: tuple[Option, ...] = ()
-    """Of each packet, in their order, padding apart."""
+    """Of each packet, in their order, padding apart; auth among them is a KeyedOption."""
     rules: tuple[Rule, ...] = ()
     room: int = 0
     """Words of 4 octets that links keep for options; in a request: at least."""
+    gue: GueFields = NO_FIELDS
+    """Fields of each header, of format GUE."""
 
     @property
     def words(self) -> int:
-        """Words of 4 octets that its longest header has in options."""
-        return self.csum.words + option_words(self.options)
+        """Words of 4 octets that its longest header has in options, or in fields of GUE."""
+        return self.csum.words + option_words(self.options) + self.gue.octets // 4
 
     @property
     def by_packet(self) -> bool:
         """Whether each packet's header is another one, so that large packets have to be segmented before."""
-        return differ(self.options)
+        return self.csum is Csum.NEUTRAL or differ(self.options)
 
 
 class ProfileChange(TypedDict, total=False):
@@ -233,6 +272,7 @@ class ProfileChange(TypedDict, total=False):
     origin: Origin
     options: tuple[Option, ...]
     rules: tuple[Rule, ...]
+    gue: GueFields
 
 
 def option_words(options: Iterable[Option]) -> int:
@@ -291,6 +331,28 @@ class Info:
     encap_header: int
     plain: Stats
     """Counters of all links of the namespace that have no profile."""
+    control_rate: int = 0
+    """Echo replies and reports that the ports of a namespace send, a second."""
+    control_source_rate: int = 0
+    """Of these, to one source."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlMessage:
+    """An echo reply or a report that came to a port."""
+
+    port: PortKey
+    peer: Address
+    peer_port: int
+    peer_ifindex: int
+    """The device it came by."""
+    type: int
+    """2 echo reply, 3 report (docs/protocol.md, section 8)."""
+    options: bytes
+    """The option area, as it came."""
+    body: bytes
+    time_ns: int
+    """When it came, nanoseconds of CLOCK_REALTIME since 1970."""
 
 
 @dataclass(frozen=True, slots=True)

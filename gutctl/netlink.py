@@ -21,11 +21,12 @@ import os
 import weakref
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from gutctl._nl import netns as _netns
 from gutctl._nl import proc as _proc
 from gutctl._nl.aio import AsyncKernel
+from gutctl._nl.control import ControlStream
 from gutctl._nl.delivered import OptionStream
 from gutctl._nl.events import Event, EventStream, Lost
 from gutctl._nl.worker import Worker, in_thread
@@ -33,7 +34,10 @@ from gutctl.delivered import DeliveredOption, LostOptions
 from gutctl.model import (
     Accept,
     Address,
+    Answer,
+    GueFields,
     Info,
+    Key,
     Link,
     Module,
     Network,
@@ -50,9 +54,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from gutctl._nl.session import Session
+    from gutctl._nl.stream import Stream
 
 __all__ = [
     "AsyncKernel",
+    "ControlStream",
     "DeliveredOption",
     "Event",
     "EventStream",
@@ -115,7 +121,7 @@ class Kernel:
         self._holder = holder
         self._worker = worker
         self._first: Kernel | None = None
-        self._streams: weakref.WeakSet[EventStream | OptionStream] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[Stream[Any]] = weakref.WeakSet()
         self._finalizer = weakref.finalize(self, _shut, worker, fd, holder)
         # at the end of the process the system closes everything, and nobody waits for a thread
         self._finalizer.atexit = False
@@ -187,15 +193,22 @@ class Kernel:
         remcsum_nopartial: bool | None = None,
         rules: Iterable[ReceiveRule] = (),
         remove_rules: Iterable[int] = (),
+        keys: Iterable[Key] = (),
+        remove_keys: Iterable[int] = (),
+        require_auth: bool | None = None,
+        answers: frozenset[Answer] | None = None,
+        verify_headers: bool | None = None,
         origin: Origin | None = None,
+        gue: GueFields | None = None,
     ) -> None:
         """Change a port while it runs; what is not given stays. All in one step.
 
-        A rule takes the place of the one for its type; one that is the same keeps its counters.
+        A rule takes the place of the one for its type; one that is the same keeps its counters. A key takes the
+        place of the one of its id; one that is the same goes on where it was.
 
         Raises:
             NotFoundError: no such port, or a prefix to remove is not among its sources, or there is
-                no rule for a type of ``remove_rules``.
+                no rule for a type of ``remove_rules``, or no key of an id of ``remove_keys``.
         """
         change = {
             "accept": accept,
@@ -209,7 +222,13 @@ class Kernel:
             "remcsum_nopartial": remcsum_nopartial,
             "rules": tuple(rules),
             "remove_rules": tuple(remove_rules),
+            "keys": tuple(keys),
+            "remove_keys": tuple(remove_keys),
+            "require_auth": require_auth,
+            "answers": answers,
+            "verify_headers": verify_headers,
             "origin": origin,
+            "gue": gue,
         }
         self._run(lambda s: s.ports_of(self.module).port_set(key, change))
 
@@ -405,4 +424,29 @@ class Kernel:
         self._streams.add(stream)
         if ready is not None:
             ready()
+        return stream
+
+    def echo(
+        self, key: PortKey, peer: Address, peer_port: int, body: bytes, options: bytes = b"", *, ifindex: int = 0
+    ) -> int:
+        """Send an echo request from a port; the answer comes to ``control``.
+
+        Args:
+            body: id, sequence, data (``encap.Echo.encode``); 4 octets at least.
+            options: the option area, whole words.
+            ifindex: the device by which a link-local peer is reached.
+
+        Returns:
+            When it went, nanoseconds of CLOCK_REALTIME since 1970.
+
+        Raises:
+            NotFoundError: no such port, or no way to the peer.
+            NotPermittedError: the port would not let the answer in, or CAP_NET_ADMIN is missing.
+        """
+        return self._run(lambda s: s.gutless.echo(key, peer, peer_port, body, options, ifindex))
+
+    def control(self) -> ControlStream:
+        """Echo replies and reports that come to any port from now on; as ``events``, without ``ready``. Needs CAP_NET_ADMIN."""
+        stream = self._run(lambda s: s.control(self.module))
+        self._streams.add(stream)
         return stream

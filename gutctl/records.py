@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+from gutctl._wire.auth import key_of
 from gutctl._wire.optiontype import OptionType
 from gutctl.backend import backend
 from gutctl.errors import GutctlError
 from gutctl.ext_api import Delivered, Lost, Option, format_option, format_rule, type_of
-from gutctl.model import ALL_INNER, Info, OnPath, Port, Profile, ReceiveRule, Rule, Stats
+from gutctl.model import ALL_INNER, GueFields, Info, Key, OnPath, Port, Profile, ReceiveRule, Rule, Stats
 from gutctl.planners.sharing import find_port
 from gutctl.planners.words import ordered
 from gutctl.tunnel import Tunnel, kind_of
@@ -23,7 +24,9 @@ from gutctl.world import Seen, State, World
 __all__ = [
     "SCHEMA",
     "delivered_record",
+    "gue_record",
     "info_record",
+    "key_record",
     "onpath_record",
     "option_type_record",
     "port_record",
@@ -49,6 +52,7 @@ def stats_record(stats: Stats) -> Record:
         "offloaded": stats.offloaded,
         "icmp_errors": stats.icmp_errors,
         "drops": dict(stats.drops),
+        "control": {name.replace("-", "_"): count for name, count in stats.control.items()},
     }
 
 
@@ -68,11 +72,26 @@ def port_record(port: Port, device: str | None = None) -> Record:
         "zero_csum6": port.zero_csum6,
         "remcsum_nopartial": port.remcsum_nopartial,
         "rules": [receive_rule_record(rule) for rule in sorted(port.rules, key=lambda one: one.type)],
+        "keys": [key_record(key) for key in sorted(port.keys, key=lambda one: one.id)],
+        "require_auth": port.require_auth,
+        "gue": gue_record(port.gue),
+        "answers": sorted(port.answers) if does.counters and port.fou_protocol is None else [],
+        "verify_headers": port.verify_headers,
         "module": port.module.value,
         "from_port": port.from_port or None,
         "origin": port.origin.value if does.counters else None,
         "stats": stats_record(port.stats) if does.counters else None,
     }
+
+
+def key_record(key: Key) -> Record:
+    """A key of option auth; ``file`` None: not told, ``fingerprint``: 8 octets of the secret's SHA-256, in hex."""
+    return {"id": key.id, "file": key.name or None, "fingerprint": key.fingerprint, "direction": key.direction}
+
+
+def _keyed(options: Iterable[Option]) -> Record | None:
+    key = key_of(options)
+    return key_record(key) if key else None
 
 
 def receive_rule_record(rule: ReceiveRule) -> Record:
@@ -164,11 +183,22 @@ def profile_record(profile: Profile) -> Record:
         "csum": profile.csum.value,
         "source_ports": list(profile.source_ports),
         "options": [format_option(option) for option in profile.options],
+        "key": _keyed(profile.options),
         "room": 4 * max(profile.room, profile.words),
         "rules": [rule_record(rule) for rule in profile.rules],
+        "gue": gue_record(profile.gue),
         "origin": profile.origin.value,
         "stats": stats_record(profile.stats),
     }
+
+
+def gue_record(fields: GueFields) -> Record | None:
+    """Fields of GUE 0, None for none; of a cookie what it is known by, never its octets."""
+    if not fields:
+        return None
+    cookie = fields.cookie
+    known = cookie and {"octets": cookie.length, "fingerprint": cookie.fingerprint.hex(), "file": cookie.name or None}
+    return {"group": fields.group, "csum": fields.csum, "cookie": known}
 
 
 def rule_record(rule: Rule) -> Record:
@@ -186,6 +216,8 @@ def info_record(info: Info) -> Record:
             "sources": info.max_sources,
             "profiles": info.max_profiles,
             "nesting": info.max_nesting,
+            "control_rate": info.control_rate,
+            "control_source_rate": info.control_source_rate,
         },
         "ports": info.ports,
         "profiles": info.profiles,
@@ -211,7 +243,9 @@ def tunnel_record(tunnel: Tunnel, source: str | None = None) -> Record:
         "source_ports": None if tunnel.by_flow and not tunnel.backend.profiles else list(tunnel.source_ports),
         "csum": tunnel.csum.value,
         "options": [format_option(option) for option in tunnel.options],
+        "signs": _keyed(tunnel.options),
         "rules": [rule_record(rule) for rule in tunnel.rules],
+        "gue": gue_record(tunnel.gue),
         "segmented": tunnel.segmented,
         "mtu": tunnel.mtu,
         "mtu_fixed": tunnel.mtu_fixed,

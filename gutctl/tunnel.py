@@ -34,10 +34,12 @@ from gutctl.model import (
     ANY_SEGMENTS,
     DEFAULT_PORT,
     DEFAULT_SOURCE_PORTS,
+    NO_FIELDS,
     Accept,
     Address,
     Csum,
     Format,
+    GueFields,
     Info,
     Link,
     Module,
@@ -45,6 +47,7 @@ from gutctl.model import (
     Port,
     Profile,
     Rule,
+    differ,
     option_words,
 )
 from gutctl.portlist import Ports
@@ -131,6 +134,8 @@ class Tunnel:
     """Of each packet, padding apart."""
     rules: tuple[Rule, ...] = ()
     """By which packets take another profile."""
+    gue: GueFields = NO_FIELDS
+    """Fields of GUE 0: sent in each packet, and required by its port."""
     room: int = 0
     """Words of 4 octets that its link keeps for options, where they are more than it needs itself: for profiles
     that rules name."""
@@ -165,13 +170,25 @@ class Tunnel:
     def header(self) -> bool:
         """Whether there is a base header between UDP and what is inside."""
         if self.format is Format.GUTLESS:
-            return self.mode != "ip" or self.csum.remote or bool(self.options or self.room)
+            return self.mode != "ip" or self.csum.remote or self.check or bool(self.options or self.room)
         return self.format is Format.GUE
+
+    @property
+    def check(self) -> bool:
+        """Whether each packet has a Check word."""
+        return self.format is Format.GUTLESS and self.csum is Csum.NEUTRAL
+
+    @property
+    def by_packet(self) -> bool:
+        """Whether each packet's header is another one, so that large packets have to be segmented before."""
+        return self.check or differ(self.options)
 
     @property
     def words(self) -> int:
         """Words of 4 octets that its link keeps for options behind a base header."""
-        return max(self.csum.words + option_words(self.options), self.room) if self.header else 0
+        if not self.header:
+            return 0
+        return max(self.csum.words + option_words(self.options) + self.gue.octets // 4, self.room)
 
     @property
     def protocol(self) -> int:
@@ -227,7 +244,7 @@ class Tunnel:
         if self.mode != "ip":
             return frozenset({Accept.GUTLESS})
         # packets whose checksum is there already go without a header
-        if self.options:
+        if self.options or self.check:
             return frozenset({Accept.GUTLESS})
         return frozenset({Accept.BARE, Accept.GUTLESS} if self.header else {Accept.BARE})
 
@@ -236,7 +253,7 @@ class Tunnel:
         """Octets that it adds to an inner IP packet."""
         from gutctl import encap
 
-        return encap.overhead(self.format, self.family, kind_of(self), self.words, key=self.key is not None)
+        return encap.overhead(self.format, self.family, kind_of(self), self.words, check=self.check, key=self.key is not None)
 
     def mtu_over(self, path_mtu: int) -> int:
         """The MTU it has over a path with this one, both in octets. An Ethernet header is not in it."""
@@ -244,7 +261,9 @@ class Tunnel:
 
         key = self.key is not None
         try:
-            left = encap.tunnel_mtu(path_mtu, self.format, self.family, kind_of(self), self.words, key=key)
+            left = encap.tunnel_mtu(
+                path_mtu, self.format, self.family, kind_of(self), self.words, check=self.check, key=key
+            )
         except encap.EncapError as error:
             raise UsageError(f"{self.name}: {error}") from None
         return min(left, self.mtu_bounds()[1])
@@ -256,7 +275,7 @@ class Tunnel:
         kind = kind_of(self)
         # sit, and ip6tnl for IPv6 alone, will not go below the least MTU of IPv6, the others not below IPv4's
         least = 1280 if kind == "sit" or (kind, self.protocol) == ("ip6tnl", 41) else 68
-        most = encap.max_inner(self.format, self.family, kind, self.words, key=self.key is not None)
+        most = encap.max_inner(self.format, self.family, kind, self.words, check=self.check, key=self.key is not None)
         if self.family == 6 and not (kind == "ip6tnl" and self.protocol in (0, 41)):
             # these count the outer header too, as if it were IPv4's
             most = 65535 - self.overhead
@@ -271,12 +290,15 @@ class Tunnel:
             not ranged
             and not self.csum.remote
             and not self.rules
+            and not self.gue
             and not (self.header and self.format is Format.GUTLESS)
         ):
             return None
         # a fixed port stands in the link
         ports = self.source_ports if ranged else DEFAULT_SOURCE_PORTS
-        return Profile(0, self.format, self.csum, ports, options=self.options, rules=self.rules, room=self.words)
+        return Profile(
+            0, self.format, self.csum, ports, options=self.options, rules=self.rules, room=self.words, gue=self.gue
+        )
 
 
 def is_tunnel(link: Link, info: Info | None) -> bool:
@@ -365,6 +387,7 @@ def from_link(link: Link, info: Info | None, profiles: Mapping[int, Profile], po
         module=module,
         options=profile.options if profile is not None else (),
         rules=profile.rules if profile is not None else (),
+        gue=profile.gue if profile is not None else NO_FIELDS,
         room=room if profile is None or room > profile.words else 0,
         segmented=link.gso_segments == 1,
         profile=number,

@@ -9,6 +9,7 @@
 #ifndef _GUTLESS_COMPAT_H
 #define _GUTLESS_COMPAT_H
 
+#include <crypto/blake2s.h>
 #include <linux/minmax.h>
 #include <linux/netdevice.h>
 #include <net/genetlink.h>
@@ -70,6 +71,21 @@ static inline unsigned int gl_xmit_depth(void)
 	return __this_cpu_read(softnet_data.xmit.recursion);
 #else
 	return 0;	/* nesting in the packet itself remains the limit */
+#endif
+}
+
+/*
+ * What a secret is known by without being told: enough of its hash to tell two of
+ * them apart. The kernel's random numbers need BLAKE2s, so that it is always there.
+ */
+#define GL_FINGERPRINT_LEN	8
+
+static inline void gl_fingerprint(u8 *out, const u8 *secret, size_t len)
+{
+#ifdef GL_HAVE_BLAKE2S_KEY_FIRST
+	blake2s(NULL, 0, secret, len, out, GL_FINGERPRINT_LEN);
+#else
+	blake2s(out, secret, NULL, GL_FINGERPRINT_LEN, len, 0);
 #endif
 }
 

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* gutless: the outer checksum, without reading the inner packet where that can be */
+#include <linux/netdevice.h>
 #include <linux/skbuff.h>
 #include <net/checksum.h>
 #include "csum.h"
 #include "gutless.h"
-
-/* GRE with key and sequence number, Ethernet, IPv6, UDP */
-#define GL_CSUM_HEADERS		(12 + 14 + 40 + 8)
 
 /**
  * gl_csum_inner - the sum of a packet whose own checksums are in place
@@ -39,4 +37,56 @@ s64 gl_csum_inner(const struct sk_buff *skb, u8 proto)
 						  skb->len - c.len, 0),
 				     c.len);
 	return (__force u32)sum;
+}
+
+/**
+ * gl_csum_is_told - does a checksum that is still to be made tell its packet's sum?
+ * @skb: the packet, with CHECKSUM_PARTIAL
+ *
+ * Whoever makes it writes what is missing to the complement of what stands in its
+ * place. That is so of the Internet checksum, at an even place.
+ */
+bool gl_csum_is_told(const struct sk_buff *skb)
+{
+	int start = skb_checksum_start_offset(skb);
+
+	return !skb_csum_is_sctp((struct sk_buff *)skb) && start >= 0 &&
+	       !((start | skb->csum_offset) & 1) &&
+	       start + skb->csum_offset + sizeof(__sum16) <= skb_headlen(skb);
+}
+
+/**
+ * gl_csum_made - the sum of a packet as it will be on the wire
+ * @skb: the packet, at its first header; no super-packet
+ * @sum: to be filled in
+ *
+ * A checksum that is still to be made is made here where it does not tell the sum.
+ * Then, and where there is none, it takes a pass over the packet.
+ *
+ * Return: 0 or a negative error.
+ */
+int gl_csum_made(struct sk_buff *skb, __wsum *sum)
+{
+	if (skb->ip_summed == CHECKSUM_PARTIAL) {
+		const u8 *start = skb_checksum_start(skb);
+		__sum16 field;
+		int err;
+
+		if (likely(gl_csum_is_told(skb))) {
+			memcpy(&field, start + skb->csum_offset, sizeof(field));
+			*sum = csum_partial(skb->data, start - skb->data,
+					    ~csum_unfold(field));
+			return 0;
+		}
+		if (unlikely(start < skb->data))
+			return -EINVAL;
+		if (!pskb_may_pull(skb, skb_checksum_start_offset(skb) +
+					skb->csum_offset + sizeof(__le32)))
+			return -ENOMEM;
+		err = skb_csum_hwoffload_help(skb, 0);
+		if (err)
+			return err;
+	}
+	*sum = skb_checksum(skb, 0, skb->len, 0);
+	return 0;
 }

@@ -20,6 +20,9 @@
 #define GL_CSUM_UDP		17
 #define GL_CSUM_ICMPV6		58
 
+/* GRE with key and sequence number, Ethernet, IPv6, UDP: what is looked at */
+#define GL_CSUM_HEADERS		(12 + 14 + 40 + 8)
+
 /* struct gl_csum - what is known of a packet's sum */
 struct gl_csum {
 	__u32 sum;
@@ -235,6 +238,38 @@ static inline bool gl_csum_packet(const __u8 *p, __u32 avail, __u32 len,
 	default:
 		return false;
 	}
+}
+
+/*
+ * gl_csum_ipv4_at - where the IPv4 header of an inner packet is
+ *
+ * Arguments as of gl_csum_packet(). The sum of a packet says nothing of its
+ * addresses: they are in the pseudo-header, too, the other way round. IPv4 has a
+ * sum of its own for them.
+ *
+ * Return: octets in front of it; -1 where there is none, or a checksum around it.
+ */
+static inline int gl_csum_ipv4_at(const __u8 *p, __u32 avail, __u8 proto)
+{
+	__u32 at = 0;
+
+	if (proto == GL_PROTO_GRE) {
+		if (avail < 4 || p[0] & 0xcf || p[1])
+			return -1;
+		at = 4 + (p[0] & 0x20 ? 4 : 0) + (p[0] & 0x10 ? 4 : 0);
+		if (p[2] == 0x08 && !p[3])
+			proto = GL_PROTO_IPV4;
+		else if (p[2] == 0x65 && p[3] == 0x58)
+			proto = GL_PROTO_ETHERNET;
+	}
+	if (proto == GL_PROTO_ETHERNET) {
+		if (avail < at + 14 || p[at + 12] != 0x08 || p[at + 13])
+			return -1;
+		at += 14;
+	} else if (proto != GL_PROTO_IPV4) {
+		return -1;
+	}
+	return avail < at + 20 || p[at] != 0x45 ? -1 : (int)at;
 }
 
 #endif /* _GUTLESS_CSUM_H */

@@ -55,8 +55,6 @@ static int gl_source_addr4(struct net *net, struct ip_tunnel *t,
 	struct flowi4 fl = *fl4;
 	struct rtable *rt = NULL;
 
-	if (likely(fl4->saddr))
-		return 0;
 	if (t && t->parms.iph.daddr)
 		rt = dst_cache_get_ip4(&t->dst_cache, &fl.saddr);
 	if (!rt)
@@ -107,7 +105,8 @@ static noinline int gl_build4_any(struct sk_buff *skb,
 	err = gl_tx_profile(&out, e, skb, TUNNEL_ENCAP_FLAG_CSUM);
 	if (err)
 		return err;
-	if (out.csum) {
+	if (unlikely(!fl4->saddr) &&
+	    (out.csum || out.profile->gue.wire.flags & GL_GUE_CSUM)) {
 		err = gl_source_addr4(out.net, t, fl4);
 		if (err)
 			return err;
@@ -119,6 +118,10 @@ static noinline int gl_build4_any(struct sk_buff *skb,
 		return err;
 
 	uh = gl_push_udp(skb, out.sport, e);
+	if (out.gue_csum)
+		gl_gue_seal(uh, out.base, out.gue_csum,
+			    csum_add((__force __wsum)fl4->saddr,
+				     (__force __wsum)fl4->daddr));
 	if (out.summed)
 		uh->check = udp_v4_check(skb->len, fl4->saddr, fl4->daddr,
 					 gl_tx_sum(&out, uh)) ?: CSUM_MANGLED_0;
@@ -234,6 +237,11 @@ static noinline int gl_build6_any(struct sk_buff *skb,
 		return gl_discard6(out.net, skb, protocol);
 
 	uh = gl_push_udp(skb, out.sport, e);
+	if (out.gue_csum)
+		gl_gue_seal(uh, out.base, out.gue_csum,
+			    csum_partial(&fl6->saddr, sizeof(fl6->saddr),
+					 csum_partial(&fl6->daddr,
+						      sizeof(fl6->daddr), 0)));
 	if (out.summed)
 		uh->check = udp_v6_check(skb->len, &fl6->saddr, &fl6->daddr,
 					 gl_tx_sum(&out, uh)) ?: CSUM_MANGLED_0;

@@ -86,8 +86,11 @@ static int gl_gro_header(struct list_head *head, struct sk_buff *skb,
 		     gl_wire_parse(header, skb_gro_len(skb), format,
 				   rules->known, &w)))
 		return -1;
-	/* Check holds for one packet only */
-	if (unlikely(w.check))
+	/*
+	 * these hold for one packet only, and a copy of one is no other; a
+	 * sum of headers is that of all of them
+	 */
+	if (unlikely(w.check || w.auth || w.coverage))
 		return -1;
 	if (w.remcsum && !gl_gro_remcsum(skb, off, &w))
 		return -1;

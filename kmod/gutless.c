@@ -7,8 +7,9 @@
  */
 #include <linux/module.h>
 #include <net/net_namespace.h>
+#include "auth.h"
+#include "control.h"
 #include "device.h"
-#include "gutless.h"
 #include "link.h"
 
 unsigned int gl_net_id __read_mostly;
@@ -29,12 +30,18 @@ static int __net_init gl_net_init(struct net *net)
 	plain = gl_profile_alloc(0);
 	if (!plain)
 		return -ENOMEM;
+	gn->limit = gl_limit_alloc();
+	if (!gn->limit) {
+		gl_profile_free(plain);
+		return -ENOMEM;
+	}
 	RCU_INIT_POINTER(gn->plain, plain);
 	mutex_init(&gn->lock);
 	spin_lock_init(&gn->delivery);
 	xa_init_flags(&gn->ports, XA_FLAGS_ALLOC1);
 	xa_init(&gn->profiles);
 	xa_init(&gn->devices);
+	INIT_HLIST_HEAD(&gn->verifiers);
 	return 0;
 }
 
@@ -55,6 +62,7 @@ static void __net_exit gl_net_exit(struct net *net)
 	gl_devices_release(net);
 	gl_ports_release(gn);
 	gl_profiles_release(gn);
+	gl_limit_free(gn->limit);
 	mutex_destroy(&gn->lock);
 }
 
@@ -70,9 +78,13 @@ static int __init gl_init(void)
 {
 	int err;
 
-	err = register_pernet_device(&gl_net_ops);
+	err = gl_auth_init();
 	if (err)
 		return err;
+
+	err = register_pernet_device(&gl_net_ops);
+	if (err)
+		goto err_auth;
 
 	err = gl_links_register();
 	if (err)
@@ -101,6 +113,8 @@ err_links:
 err_net:
 	unregister_pernet_device(&gl_net_ops);
 	rcu_barrier();
+err_auth:
+	gl_auth_exit();
 	return err;
 }
 
@@ -114,6 +128,7 @@ static void __exit gl_exit(void)
 	unregister_pernet_device(&gl_net_ops);
 	/* what was freed by RCU, and whoever still runs a function of ours */
 	rcu_barrier();
+	gl_auth_exit();
 }
 
 module_init(gl_init);

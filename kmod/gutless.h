@@ -66,9 +66,15 @@ struct gl_net {
 	struct xarray devices;		/* by ifindex; read under RCU */
 	u32 n_devices;			/* this and the next under RTNL */
 	u32 device_generation;
+	atomic64_t auth_sequence;	/* the last that was signed */
+	struct gl_limit *limit;		/* of control messages sent */
+	struct hlist_head verifiers;	/* ports that verify headers; RCU */
+	u32 n_verifiers;		/* those, and one about to be */
 };
 
 struct gl_port;
+struct gl_key;
+struct gl_keys;
 
 extern unsigned int gl_net_id;
 extern unsigned int gl_max_ports;
@@ -228,8 +234,19 @@ bool gl_is_transport_csum(const struct sk_buff *skb, u8 proto,
 /* csum.c */
 #define GL_CSUM_UNKNOWN		(-1LL)
 s64 gl_csum_inner(const struct sk_buff *skb, u8 proto);
+bool gl_csum_is_told(const struct sk_buff *skb);
+int gl_csum_made(struct sk_buff *skb, __wsum *sum);
 
 /* profile.c */
+
+/* Octets of the name of a file that a secret was read from */
+#define GL_NAME_MAX		127
+
+/* struct gl_gue_set - fields of GUE 0, and where the cookie is kept */
+struct gl_gue_set {
+	struct gl_gue wire;
+	char cookie_name[GL_NAME_MAX + 1];
+};
 
 /* Rules of one profile */
 #define GL_RULES_MAX		32
@@ -246,19 +263,26 @@ struct gl_profile {
 	u16 number;
 	u8 format;
 	u8 csum;
-	bool special;	/* more to do than a plain header: the long way */
+	bool special;	/* more to do than a header of fixed octets: the long way */
+	u8 head_len;	/* of those octets, where the format alone does not say them */
+	bool check;	/* a Check word in each header */
 	u8 words;	/* of 4 octets that its header may have in options: */
 	u8 remcsum;	/* those for a remote checksum, */
 	u8 options_len;	/* and octets of those that all packets have */
 	u8 timing;	/* where in them is what differs by packet, 0: nowhere */
 	u8 mtu;		/* the same, of the path's MTU */
+	u8 auth;	/* the same, of option auth; then there is a key */
 	u8 origin;
 	u16 sport_min;
 	u16 sport_max;
 	struct gl_stats __percpu *stats;	/* a replacement takes them over */
 	struct gl_sent *sent;			/* and this */
+	struct gl_key *key;			/* shared with it */
+	char key_name[GUTLESS_KEY_NAME_MAX + 1];
 	struct rcu_head rcu;
 	u8 options[GL_OPTIONS_MAX];
+	u8 head[GL_HEADER_MAX];			/* but for the protocol */
+	struct gl_gue_set gue;
 	unsigned int n_rules;
 	struct gl_rule rules[GL_RULES_MAX];
 };
@@ -270,6 +294,9 @@ struct gl_sent {
 
 void gl_profile_release(struct gl_net *gn, struct gl_profile *profile);
 struct gl_profile *gl_profile_alloc(u16 number);
+struct gl_profile *gl_profile_copy(const struct gl_profile *profile);
+void gl_profile_copy_free(struct gl_profile *profile);
+void gl_profile_replaced(struct gl_profile *old);
 void gl_profile_free(struct gl_profile *profile);
 void gl_profiles_release(struct gl_net *gn);
 
@@ -290,6 +317,8 @@ struct gl_option_rule {
 /* struct gl_option_rules - those of a port, replaced together with gl_rules */
 struct gl_option_rules {
 	u32 n;
+	u8 expected_len;
+	u8 expected[GL_OPTIONS_MAX];	/* what passes without a closer look */
 	u8 at[256];		/* by type: one more than the place, 0: none */
 	struct gl_option_rule *rule[] __counted_by(n);
 };
@@ -300,6 +329,10 @@ struct gl_option_rules *gl_option_rules_alloc(u32 room);
 void gl_option_rules_free(struct gl_option_rules *set);
 int gl_options_judge(const struct gl_option_rules *set,
 		     const struct sk_buff *skb, const struct gl_wire *w);
+void gl_options_expect(struct gl_option_rules *set);
+bool gl_options_expected(const struct gl_option_rules *set, const u8 *opt,
+			 unsigned int len);
+void gl_options_count(const struct gl_option_rules *set);
 void gl_options_passed(const struct gl_port *port,
 		       const struct gl_option_rules *set,
 		       const struct sk_buff *skb, const struct gl_wire *w);
@@ -328,13 +361,17 @@ struct gl_prefix {
 struct gl_rules {
 	struct rcu_head rcu;
 	u32 plain;		/* of accept: what the short way may let pass */
+	bool expects;		/* and whether it may, with expected options */
 	u32 accept;
 	u8 fou_protocol;
 	bool any_source;
 	bool remcsum_nopartial;
+	u8 control;	/* enum gutless_control */
 	DECLARE_BITMAP(inner, 256);
 	u8 known[GL_KNOWN_LEN];	/* types that there is a rule for */
 	struct gl_option_rules *options;	/* NULL: none */
+	struct gl_keys *keys;			/* NULL: none */
+	struct gl_gue_set gue;	/* fields that it requires */
 	u32 n_sources;
 	u32 n_top;		/* the first of them: disjoint, sorted */
 	struct gl_prefix sources[] __counted_by(n_sources);
@@ -352,10 +389,12 @@ struct gl_port {
 	struct gl_stats __percpu *stats;
 	struct gl_port_key key;
 	bool zero_csum6;
+	bool verify_headers;
 	u8 origin;
 	u32 id;
 	struct socket *sock;
 	struct hlist_node node;
+	struct hlist_node verifier;	/* with verify_headers */
 	struct rcu_head rcu;
 };
 
@@ -368,6 +407,8 @@ bool gl_prefix_equal(const struct gl_prefix *a, const struct gl_prefix *b,
 		     u8 family);
 bool gl_source_listed(const struct gl_rules *rules, const struct sk_buff *skb,
 		      u8 family);
+bool gl_address_allowed(const struct gl_rules *rules, u8 family,
+			const struct in6_addr *addr);
 
 /* Is the packet from an allowed source? Most ports have one. */
 static inline bool gl_source_allowed(const struct gl_rules *rules,
@@ -392,6 +433,18 @@ void gl_port_free(struct gl_port *port);
 void gl_port_set_zero_csum6(struct gl_port *port, bool on);
 void gl_ports_silence(struct gl_net *gn);
 void gl_ports_release(struct gl_net *gn);
+
+/* gue.c */
+int gl_gue_judge(const struct sk_buff *skb, const struct gl_rules *rules,
+		 const struct gl_wire *w);
+void gl_gue_seal(struct udphdr *uh, unsigned int len, unsigned int at,
+		 __wsum addresses);
+
+/* verify.c */
+int gl_verify_prepare(struct net *net);
+void gl_verify_cancel(struct net *net);
+void gl_verify_start(struct gl_port *port);
+void gl_verify_stop(struct gl_port *port);
 
 /* rx.c, gro.c */
 int gl_rcv(struct sock *sk, struct sk_buff *skb);

@@ -9,6 +9,7 @@
 #include <linux/module.h>
 #include <linux/user_namespace.h>
 #include <net/sock.h>
+#include "control.h"
 #include "netlink.h"
 
 static bool gl_unprivileged;
@@ -72,12 +73,16 @@ static int gl_nl_info_fill(struct sk_buff *msg, struct net *net)
 	struct gl_net *gn = gl_net(net);
 	u64 features = GUTLESS_FEATURE_REMCSUM |
 		       GUTLESS_FEATURE_ICMP | GUTLESS_FEATURE_OPTIONS |
-		       GUTLESS_FEATURE_OPTION_RULES | GUTLESS_FEATURE_ONPATH;
+		       GUTLESS_FEATURE_OPTION_RULES | GUTLESS_FEATURE_ONPATH |
+		       GUTLESS_FEATURE_AUTH | GUTLESS_FEATURE_GUE_FIELDS |
+		       GUTLESS_FEATURE_CONTROL | GUTLESS_FEATURE_NEUTRAL;
 	const struct gl_profile *plain;
 	int err;
 
 	if (IS_ENABLED(CONFIG_IPV6))
 		features |= GUTLESS_FEATURE_IPV6;
+	if (IS_ENABLED(CONFIG_NETFILTER))
+		features |= GUTLESS_FEATURE_VERIFY_HEADERS;
 	if (nla_put_string(msg, GUTLESS_A_INFO_VERSION, GUTLESS_VERSION) ||
 	    nla_put_u64_64bit(msg, GUTLESS_A_INFO_FEATURES, features,
 			      GUTLESS_A_INFO_PAD) ||
@@ -94,7 +99,11 @@ static int gl_nl_info_fill(struct sk_buff *msg, struct net *net)
 		       READ_ONCE(gl_unprivileged)) ||
 	    nla_put_u16(msg, GUTLESS_A_INFO_ENCAP_BARE, GUTLESS_ENCAP_BARE) ||
 	    nla_put_u16(msg, GUTLESS_A_INFO_ENCAP_HEADER,
-			GUTLESS_ENCAP_HEADER))
+			GUTLESS_ENCAP_HEADER) ||
+	    nla_put_u32(msg, GUTLESS_A_INFO_CONTROL_RATE,
+			READ_ONCE(gl_control_rate)) ||
+	    nla_put_u32(msg, GUTLESS_A_INFO_CONTROL_SOURCE_RATE,
+			READ_ONCE(gl_control_source_rate)))
 		return -EMSGSIZE;
 
 	rcu_read_lock();
@@ -203,6 +212,13 @@ static const struct genl_ops gl_ops[] = {
 		.doit = gl_nl_device_get,
 		.dumpit = gl_nl_device_dump,
 	},
+	{
+		.cmd = GUTLESS_CMD_ECHO,
+		.flags = GENL_UNS_ADMIN_PERM,
+		.policy = gl_echo_policy,
+		.maxattr = GUTLESS_A_CONTROL_MAX,
+		.doit = gl_nl_echo,
+	},
 };
 
 static const struct genl_multicast_group gl_groups[] = {
@@ -212,6 +228,10 @@ static const struct genl_multicast_group gl_groups[] = {
 	},
 	[GL_GROUP_OPTIONS] = {
 		.name = GUTLESS_MCGRP_OPTIONS,
+		.flags = GENL_MCAST_CAP_NET_ADMIN,
+	},
+	[GL_GROUP_CONTROL] = {
+		.name = GUTLESS_MCGRP_CONTROL,
 		.flags = GENL_MCAST_CAP_NET_ADMIN,
 	},
 };

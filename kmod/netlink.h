@@ -15,6 +15,7 @@ extern const struct nla_policy gl_profile_policy[GUTLESS_A_PROFILE_MAX + 1];
 extern const struct nla_policy gl_profile_key_policy[GUTLESS_A_PROFILE_MAX + 1];
 extern const struct nla_policy gl_device_policy[GUTLESS_A_DEVICE_MAX + 1];
 extern const struct nla_policy gl_device_key_policy[GUTLESS_A_DEVICE_MAX + 1];
+extern const struct nla_policy gl_echo_policy[GUTLESS_A_CONTROL_MAX + 1];
 
 /* Does the sender of a request have what it takes to configure? */
 int gl_nl_permitted(struct sk_buff *skb, struct genl_info *info);
@@ -30,6 +31,7 @@ void gl_nl_event(struct net *net, struct sk_buff *skb);
 enum {
 	GL_GROUP_EVENTS,
 	GL_GROUP_OPTIONS,
+	GL_GROUP_CONTROL,
 };
 
 /* An option that was received, to who listens in the namespace of its packet */
@@ -52,5 +54,7 @@ int gl_nl_profile_dump(struct sk_buff *skb, struct netlink_callback *cb);
 int gl_nl_device_set(struct sk_buff *skb, struct genl_info *info);
 int gl_nl_device_get(struct sk_buff *skb, struct genl_info *info);
 int gl_nl_device_dump(struct sk_buff *skb, struct netlink_callback *cb);
+
+int gl_nl_echo(struct sk_buff *skb, struct genl_info *info);
 
 #endif /* _GUTLESS_NETLINK_H */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* gutless: profiles over netlink: their options, and the rules that choose another */
-#include "netlink.h"
+#include "nl_auth.h"
 #include "nl_profile.h"
 
 const struct nla_policy gl_rule_policy[GUTLESS_A_RULE_MAX + 1] = {
@@ -21,9 +21,15 @@ static int gl_option_check(struct gl_profile *p, u8 at, struct nlattr *attr,
 				    "the remote checksum is a checksum mode, and no option to be set");
 		return -EINVAL;
 	case GL_OPT_AUTH:
-		NL_SET_ERR_MSG_ATTR(extack, attr,
-				    "option auth needs a key");
-		return -EINVAL;
+		if (opt[1] != GL_OPT_AUTH_LEN ||
+		    memchr_inv(opt + 2 + GL_OPT_AUTH_SEQUENCE, 0,
+			       GL_OPT_AUTH_LEN - GL_OPT_AUTH_SEQUENCE)) {
+			NL_SET_ERR_MSG_ATTR(extack, attr,
+					    "option auth has 26 octets: the key's id, and zeros that are filled in");
+			return -EINVAL;
+		}
+		p->auth = at + 2;
+		break;
 	case GL_OPT_TIMING:
 		if (opt[1] != GL_OPT_TIMING_LEN) {
 			NL_SET_ERR_MSG_ATTR(extack, attr,
@@ -49,6 +55,7 @@ static bool gl_option_once(u8 type)
 	case GL_OPT_MIN_PATH_MTU:
 	case GL_OPT_GROUP:
 	case GL_OPT_SESSION:
+	case GL_OPT_AUTH:
 		return true;
 	default:
 		return false;
@@ -111,6 +118,7 @@ int gl_profile_parse_options(struct genl_info *info, struct gl_profile *p)
 		p->options_len = nla_len(at);
 		p->timing = 0;
 		p->mtu = 0;
+		p->auth = 0;
 		err = gl_options_check(p, at, info->extack);
 		if (err)
 			return err;
@@ -121,7 +129,7 @@ int gl_profile_parse_options(struct genl_info *info, struct gl_profile *p)
 				    "only format GUT-less has options");
 		return -EINVAL;
 	}
-	p->words = p->remcsum + p->options_len / 4;
+	p->words = p->remcsum + (p->options_len + p->gue.wire.len) / 4;
 	if (p->words > GL_HLEN_MASK) {
 		NL_SET_ERR_MSG_ATTR(info->extack,
 				    at ?: info->attrs[GUTLESS_A_PROFILE_CSUM],
@@ -241,7 +249,9 @@ int gl_profile_fill_extend(struct sk_buff *msg, const struct gl_profile *p)
 	if (nla_put(msg, GUTLESS_A_PROFILE_OPTIONS, p->options_len,
 		    p->options) ||
 	    nla_put_u8(msg, GUTLESS_A_PROFILE_ROOM,
-		       p->number >> GUTLESS_PROFILE_INDEX_BITS))
+		       p->number >> GUTLESS_PROFILE_INDEX_BITS) ||
+	    (p->key && gl_key_fill(msg, GUTLESS_A_PROFILE_KEY, p->key,
+				   p->key_name)))
 		return -EMSGSIZE;
 	for (i = 0; i < p->n_rules; i++) {
 		const struct gl_rule *rule = &p->rules[i];

@@ -181,6 +181,11 @@ static void gl_option_rules_index(struct gl_rules *r)
 	u32 i;
 
 	r->plain = r->accept;
+	r->expects = false;
+	if (r->options) {
+		gl_options_expect(r->options);
+		r->expects = r->options->expected_len;
+	}
 	for (i = 0; r->options && i < r->options->n; i++) {
 		rule = r->options->rule[i];
 		r->known[rule->type / 8] |= 1 << rule->type % 8;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* gutless: ports over netlink: what requests ask for */
 #include <net/ipv6.h>
-#include "netlink.h"
+#include "nl_auth.h"
+#include "nl_gue.h"
 #include "nl_port.h"
 
 static const struct nla_policy gl_source_policy[GUTLESS_A_SOURCE_MAX + 1] = {
@@ -9,6 +10,8 @@ static const struct nla_policy gl_source_policy[GUTLESS_A_SOURCE_MAX + 1] = {
 	[GUTLESS_A_SOURCE_V6] = NLA_POLICY_EXACT_LEN(sizeof(struct in6_addr)),
 	[GUTLESS_A_SOURCE_PREFIX_LEN] = NLA_POLICY_MAX(NLA_U8, 128),
 };
+
+#define GL_CONTROL_FLAGS	(GUTLESS_CONTROL_ECHO | GUTLESS_CONTROL_REPORT)
 
 /* The port is in network order; of NLA_BE16 a policy dump would say nothing. */
 #define GL_PORT_KEY_POLICY						\
@@ -28,7 +31,14 @@ static const struct nla_policy gl_source_policy[GUTLESS_A_SOURCE_MAX + 1] = {
 	[GUTLESS_A_PORT_ZERO_CSUM6] = NLA_POLICY_MAX(NLA_U8, 1),	\
 	[GUTLESS_A_PORT_ORIGIN] = { .type = NLA_U8 },			\
 	[GUTLESS_A_PORT_REMCSUM_NOPARTIAL] = NLA_POLICY_MAX(NLA_U8, 1),	\
-	[GUTLESS_A_PORT_OPTION_RULE] = NLA_POLICY_NESTED(gl_option_rule_policy)
+	[GUTLESS_A_PORT_OPTION_RULE] =					\
+		NLA_POLICY_NESTED(gl_option_rule_policy),		\
+	[GUTLESS_A_PORT_KEY] = NLA_POLICY_NESTED(gl_key_policy),	\
+	[GUTLESS_A_PORT_REQUIRE_AUTH] = NLA_POLICY_MAX(NLA_U8, 1),	\
+	[GUTLESS_A_PORT_GUE] = NLA_POLICY_NESTED(gl_gue_policy),	\
+	[GUTLESS_A_PORT_CONTROL] =					\
+		NLA_POLICY_MASK(NLA_U8, GL_CONTROL_FLAGS),			\
+	[GUTLESS_A_PORT_VERIFY_HEADERS] = NLA_POLICY_MAX(NLA_U8, 1)
 
 const struct nla_policy gl_port_key_policy[GUTLESS_A_PORT_MAX + 1] = {
 	GL_PORT_KEY_POLICY,
@@ -45,6 +55,7 @@ const struct nla_policy gl_port_set_policy[GUTLESS_A_PORT_MAX + 1] = {
 	[GUTLESS_A_PORT_SOURCE_DEL] = NLA_POLICY_NESTED(gl_source_policy),
 	[GUTLESS_A_PORT_FLAGS] =
 		NLA_POLICY_MASK(NLA_U32, GUTLESS_PORT_F_REPLACE_SOURCES),
+	[GUTLESS_A_PORT_KEY_DEL] = { .type = NLA_U16 },
 };
 
 #define GL_ACCEPT_ALL (GUTLESS_ACCEPT_FOU | GUTLESS_ACCEPT_GUE0 | \
@@ -341,11 +352,13 @@ struct gl_rules *gl_port_parse_rules(struct genl_info *info,
 		return ERR_PTR(-ENOMEM);
 	r->accept = GUTLESS_ACCEPT_GUE0 | GUTLESS_ACCEPT_BARE |
 		    GUTLESS_ACCEPT_GUTLESS;
+	r->control = GL_CONTROL_FLAGS;
 	if (old) {
 		r->accept = old->accept;
 		r->fou_protocol = old->fou_protocol;
 		r->any_source = old->any_source;
 		r->remcsum_nopartial = old->remcsum_nopartial;
+		r->control = old->control;
 		bitmap_copy(r->inner, old->inner, 256);
 	}
 
@@ -356,6 +369,10 @@ struct gl_rules *gl_port_parse_rules(struct genl_info *info,
 		err = gl_sources_parse(info, r, old, family);
 	if (!err)
 		err = gl_option_rules_parse(info, r, old);
+	if (!err)
+		err = gl_keys_parse(info, r, old);
+	if (!err)
+		err = gl_gue_parse_port(info, r, old);
 	if (err) {
 		gl_rules_free(r);
 		return ERR_PTR(err);
@@ -366,6 +383,9 @@ struct gl_rules *gl_port_parse_rules(struct genl_info *info,
 	at = info->attrs[GUTLESS_A_PORT_REMCSUM_NOPARTIAL];
 	if (at)
 		r->remcsum_nopartial = nla_get_u8(at);
+	at = info->attrs[GUTLESS_A_PORT_CONTROL];
+	if (at)
+		r->control = nla_get_u8(at);
 	return r;
 }
 
@@ -387,5 +407,36 @@ int gl_port_parse_origin(struct genl_info *info, u8 *origin)
 		return -EINVAL;
 	}
 	*origin = nla_get_u8(at);
+	return 0;
+}
+
+/**
+ * gl_port_parse_verify - shall a port verify headers?
+ * @info: the request
+ * @rules: those that it asks for, too
+ * @verify: left alone where the request says nothing
+ *
+ * Return: 0 or a negative error.
+ */
+int gl_port_parse_verify(struct genl_info *info, const struct gl_rules *rules,
+			 bool *verify)
+{
+	struct nlattr *at = info->attrs[GUTLESS_A_PORT_VERIFY_HEADERS];
+
+	if (at)
+		*verify = nla_get_u8(at);
+	if (!*verify)
+		return 0;
+	if (!(rules->accept & GUTLESS_ACCEPT_GUTLESS)) {
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    at ?: info->attrs[GUTLESS_A_PORT_ACCEPT],
+				    "only format GUT-less has headers that can be verified alone");
+		return -EINVAL;
+	}
+	if (!IS_ENABLED(CONFIG_NETFILTER)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, at,
+				    "verifying headers needs a kernel with netfilter");
+		return -EOPNOTSUPP;
+	}
 	return 0;
 }

@@ -13,6 +13,8 @@ int gl_port_parse_key(struct nlattr **attrs, struct gl_port_key *key,
 struct gl_rules *gl_port_parse_rules(struct genl_info *info,
 				     const struct gl_rules *old, u8 family);
 int gl_port_parse_origin(struct genl_info *info, u8 *origin);
+int gl_port_parse_verify(struct genl_info *info, const struct gl_rules *rules,
+			 bool *verify);
 
 /* nl_port_ops.c: what is done and told */
 int gl_port_fill_key(struct sk_buff *msg, const struct gl_port_key *key);

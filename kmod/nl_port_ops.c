@@ -3,7 +3,8 @@
 #include <linux/netdevice.h>
 #include <net/ipv6.h>
 #include <net/sock.h>
-#include "netlink.h"
+#include "nl_auth.h"
+#include "nl_gue.h"
 #include "nl_port.h"
 
 /* Sources that an event or a reply to one request carries; a dump has them all. */
@@ -33,6 +34,7 @@ static int gl_source_fill(struct sk_buff *msg, const struct gl_prefix *p,
 	return 0;
 }
 
+/* By the numbers that name a port wherever one is named */
 int gl_port_fill_key(struct sk_buff *msg, const struct gl_port_key *key)
 {
 	int err = 0;
@@ -66,7 +68,12 @@ static int gl_port_fill_settings(struct sk_buff *msg, const struct gl_port *port
 	    nla_put_u8(msg, GUTLESS_A_PORT_ZERO_CSUM6, port->zero_csum6) ||
 	    nla_put_u8(msg, GUTLESS_A_PORT_ORIGIN, port->origin) ||
 	    nla_put_u8(msg, GUTLESS_A_PORT_REMCSUM_NOPARTIAL,
-		       r->remcsum_nopartial))
+		       r->remcsum_nopartial) ||
+	    nla_put_u8(msg, GUTLESS_A_PORT_VERIFY_HEADERS,
+		       port->verify_headers) ||
+	    nla_put_u8(msg, GUTLESS_A_PORT_CONTROL, r->control) ||
+	    gl_keys_fill(msg, r->keys) ||
+	    gl_gue_fill(msg, GUTLESS_A_PORT_GUE, &r->gue))
 		return -EMSGSIZE;
 	if (r->fou_protocol)
 		return nla_put_u8(msg, GUTLESS_A_PORT_FOU_PROTOCOL,
@@ -128,7 +135,8 @@ static struct sk_buff *gl_port_msg(struct gl_net *gn, const struct gl_port *port
 
 	if (r->n_sources <= GL_MSG_SOURCES_MAX)
 		n += r->n_sources;
-	msg = nlmsg_new(GL_MSG_SIZE + rules * GL_OPTION_RULE_SIZE, GFP_KERNEL);
+	msg = nlmsg_new(GL_MSG_SIZE + rules * GL_OPTION_RULE_SIZE + GL_KEYS_SIZE,
+			GFP_KERNEL);
 	if (!msg)
 		return NULL;
 	hdr = genlmsg_put(msg, portid, seq, &gl_family, 0, cmd);
@@ -202,7 +210,7 @@ static int gl_port_insert(struct net *net, struct gl_port *port,
 	return err;
 }
 
-int gl_nl_port_add(struct sk_buff *skb, struct genl_info *info)
+static int gl_port_add(struct sk_buff *skb, struct genl_info *info)
 {
 	struct net *net = genl_info_net(info);
 	struct gl_net *gn = gl_net(net);
@@ -231,6 +239,9 @@ int gl_nl_port_add(struct sk_buff *skb, struct genl_info *info)
 		goto err_free;
 	}
 	RCU_INIT_POINTER(port->rules, rules);
+	err = gl_port_parse_verify(info, rules, &port->verify_headers);
+	if (err)
+		goto err_free;
 
 	mutex_lock(&gn->lock);
 	err = gl_port_insert(net, port, info);
@@ -259,7 +270,7 @@ static struct gl_port *gl_port_named(struct gl_net *gn, struct genl_info *info,
 	return port;
 }
 
-int gl_nl_port_set(struct sk_buff *skb, struct genl_info *info)
+static int gl_port_set(struct sk_buff *skb, struct genl_info *info)
 {
 	struct net *net = genl_info_net(info);
 	struct gl_net *gn = gl_net(net);
@@ -267,6 +278,7 @@ int gl_nl_port_set(struct sk_buff *skb, struct genl_info *info)
 	struct gl_port_key key;
 	struct gl_port *port;
 	struct nlattr *at;
+	bool verify;
 	u8 origin;
 	int err;
 
@@ -283,6 +295,7 @@ int gl_nl_port_set(struct sk_buff *skb, struct genl_info *info)
 	if (!port)
 		goto out;
 	origin = port->origin;
+	verify = port->verify_headers;
 	err = gl_port_parse_origin(info, &origin);
 	if (err)
 		goto out;
@@ -293,9 +306,21 @@ int gl_nl_port_set(struct sk_buff *skb, struct genl_info *info)
 		err = PTR_ERR(rules);
 		goto out;
 	}
+	err = gl_port_parse_verify(info, rules, &verify);
+	if (!err && verify && !port->verify_headers)
+		err = gl_verify_prepare(net);
+	if (err) {
+		gl_rules_free(rules);
+		goto out;
+	}
 	/* from here on nothing fails */
 	rcu_assign_pointer(port->rules, rules);
 	port->origin = origin;
+	if (verify && !port->verify_headers)
+		gl_verify_start(port);
+	else if (!verify && port->verify_headers)
+		gl_verify_stop(port);
+	port->verify_headers = verify;
 	at = info->attrs[GUTLESS_A_PORT_ZERO_CSUM6];
 	if (at)
 		gl_port_set_zero_csum6(port, nla_get_u8(at));
@@ -305,6 +330,22 @@ int gl_nl_port_set(struct sk_buff *skb, struct genl_info *info)
 	err = 0;
 out:
 	mutex_unlock(&gn->lock);
+	return err;
+}
+
+int gl_nl_port_add(struct sk_buff *skb, struct genl_info *info)
+{
+	int err = gl_port_add(skb, info);
+
+	gl_keys_wipe(info, GUTLESS_A_PORT_KEY);
+	return err;
+}
+
+int gl_nl_port_set(struct sk_buff *skb, struct genl_info *info)
+{
+	int err = gl_port_set(skb, info);
+
+	gl_keys_wipe(info, GUTLESS_A_PORT_KEY);
 	return err;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* gutless: profiles over netlink */
-#include "netlink.h"
+#include "nl_auth.h"
+#include "nl_gue.h"
 #include "nl_profile.h"
 
 const struct nla_policy gl_profile_policy[GUTLESS_A_PROFILE_MAX + 1] = {
@@ -16,6 +17,8 @@ const struct nla_policy gl_profile_policy[GUTLESS_A_PROFILE_MAX + 1] = {
 	[GUTLESS_A_PROFILE_RULE] = NLA_POLICY_NESTED(gl_rule_policy),
 	[GUTLESS_A_PROFILE_FLAGS] =
 		NLA_POLICY_MASK(NLA_U32, GUTLESS_PROFILE_F_REPLACE_RULES),
+	[GUTLESS_A_PROFILE_KEY] = NLA_POLICY_NESTED(gl_key_policy),
+	[GUTLESS_A_PROFILE_GUE] = NLA_POLICY_NESTED(gl_gue_policy),
 };
 
 const struct nla_policy gl_profile_key_policy[GUTLESS_A_PROFILE_MAX + 1] = {
@@ -31,7 +34,8 @@ static int gl_profile_fill(struct sk_buff *msg, const struct gl_profile *p,
 	    nla_put_u16(msg, GUTLESS_A_PROFILE_SPORT_MIN, p->sport_min) ||
 	    nla_put_u16(msg, GUTLESS_A_PROFILE_SPORT_MAX, p->sport_max) ||
 	    nla_put_u8(msg, GUTLESS_A_PROFILE_ORIGIN, p->origin) ||
-	    gl_profile_fill_extend(msg, p))
+	    gl_profile_fill_extend(msg, p) ||
+	    gl_gue_fill(msg, GUTLESS_A_PROFILE_GUE, &p->gue))
 		return -EMSGSIZE;
 	if (stats)
 		return gl_nl_put_stats(msg, GUTLESS_A_PROFILE_STATS,
@@ -76,6 +80,26 @@ static u8 gl_profile_remcsum(const struct gl_profile *p)
 	}
 }
 
+/* Which way packets of @p go, and, where all have the same header, that header */
+static void gl_profile_prepare(struct gl_profile *p)
+{
+	const bool fills = p->remcsum || p->timing || p->mtu || p->auth ||
+			   p->gue.wire.flags & GL_GUE_CSUM;
+	u8 *opt = p->head + GL_BASE_LEN;
+
+	p->special = fills || p->check || p->n_rules;
+	p->head_len = 0;
+	if (p->special || !p->words)
+		return;
+	p->head_len = GL_BASE_LEN + 4 * p->words;
+	if (p->format == GUTLESS_FORMAT_GUE) {
+		gl_wire_build_gue(p->head, &p->gue.wire, 0, 0, 0, 0);
+		return;
+	}
+	gl_wire_build(p->head, GL_BITS_GUTLESS | p->words, 0);
+	memcpy(opt, p->options, p->options_len);
+}
+
 /* What a request says, into @p, which holds the defaults or what was there. */
 static int gl_profile_parse(struct genl_info *info, struct gl_profile *p)
 {
@@ -97,7 +121,7 @@ static int gl_profile_parse(struct genl_info *info, struct gl_profile *p)
 	if (at) {
 		p->csum = nla_get_u8(at);
 		if (p->csum < GUTLESS_CSUM_FULL ||
-		    p->csum > GUTLESS_CSUM_REMOTE_DRAFT) {
+		    p->csum > GUTLESS_CSUM_NEUTRAL) {
 			NL_SET_ERR_MSG_ATTR(info->extack, at,
 					    "unknown checksum mode");
 			return -EINVAL;
@@ -115,6 +139,13 @@ static int gl_profile_parse(struct genl_info *info, struct gl_profile *p)
 				    "the draft's remote checksum is one of format GUE");
 		return -EINVAL;
 	}
+	if (p->csum == GUTLESS_CSUM_NEUTRAL &&
+	    p->format != GUTLESS_FORMAT_GUTLESS) {
+		NL_SET_ERR_MSG_ATTR(info->extack, at,
+				    "only format GUT-less has a Check word");
+		return -EINVAL;
+	}
+	p->check = p->csum == GUTLESS_CSUM_NEUTRAL;
 	p->remcsum = gl_profile_remcsum(p);
 	at = a[GUTLESS_A_PROFILE_ORIGIN];
 	if (at) {
@@ -140,11 +171,15 @@ static int gl_profile_parse(struct genl_info *info, struct gl_profile *p)
 				    "the source port range ends before it begins");
 		return -EINVAL;
 	}
-	err = gl_profile_parse_options(info, p);
+	err = gl_gue_parse_profile(info, p);
+	if (!err)
+		err = gl_profile_parse_options(info, p);
+	if (!err)
+		err = gl_profile_parse_key(info, p);
 	if (!err)
 		err = gl_profile_parse_rules(info, p);
 	if (!err)
-		p->special = p->words || p->n_rules;
+		gl_profile_prepare(p);
 	return err;
 }
 
@@ -209,7 +244,7 @@ static int gl_profile_choose(struct gl_net *gn, struct genl_info *info,
 	return number;
 }
 
-int gl_nl_profile_add(struct sk_buff *skb, struct genl_info *info)
+static int gl_profile_add(struct sk_buff *skb, struct genl_info *info)
 {
 	struct net *net = genl_info_net(info);
 	struct gl_net *gn = gl_net(net);
@@ -262,7 +297,7 @@ err_free:
 	return err;
 }
 
-int gl_nl_profile_set(struct sk_buff *skb, struct genl_info *info)
+static int gl_profile_set(struct sk_buff *skb, struct genl_info *info)
 {
 	struct net *net = genl_info_net(info);
 	struct gl_net *gn = gl_net(net);
@@ -276,16 +311,16 @@ int gl_nl_profile_set(struct sk_buff *skb, struct genl_info *info)
 	number = gl_profile_number(info);
 	if (number < 0)
 		return number;
-	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
-	if (!new)
-		return -ENOMEM;
 
 	mutex_lock(&gn->lock);
 	err = -ENOENT;
 	old = gl_profile_find(gn, info, number);
 	if (!old)
-		goto err_free;
-	*new = *old;
+		goto err_unlock;
+	err = -ENOMEM;
+	new = gl_profile_copy(old);
+	if (!new)
+		goto err_unlock;
 	err = gl_profile_parse(info, new);
 	if (err)
 		goto err_free;
@@ -299,6 +334,7 @@ int gl_nl_profile_set(struct sk_buff *skb, struct genl_info *info)
 	if (new->words > number >> GUTLESS_PROFILE_INDEX_BITS) {
 		NL_SET_ERR_MSG_ATTR(info->extack,
 				    info->attrs[GUTLESS_A_PROFILE_OPTIONS] ?:
+				    info->attrs[GUTLESS_A_PROFILE_GUE] ?:
 				    info->attrs[GUTLESS_A_PROFILE_CSUM] ?:
 				    info->attrs[GUTLESS_A_PROFILE_FORMAT],
 				    "links keep room for the header that the profile's number tells, which this is longer than");
@@ -312,12 +348,29 @@ int gl_nl_profile_set(struct sk_buff *skb, struct genl_info *info)
 	gn->generation++;
 	gl_profile_event(net, new, GUTLESS_CMD_PROFILE_SET_NTF);
 	mutex_unlock(&gn->lock);
-	kfree_rcu(old, rcu);	/* its counters live on in the new one */
+	gl_profile_replaced(old);
 	return 0;
 
 err_free:
+	gl_profile_copy_free(new);
+err_unlock:
 	mutex_unlock(&gn->lock);
-	kfree(new);
+	return err;
+}
+
+int gl_nl_profile_add(struct sk_buff *skb, struct genl_info *info)
+{
+	int err = gl_profile_add(skb, info);
+
+	gl_keys_wipe(info, GUTLESS_A_PROFILE_KEY);
+	return err;
+}
+
+int gl_nl_profile_set(struct sk_buff *skb, struct genl_info *info)
+{
+	int err = gl_profile_set(skb, info);
+
+	gl_keys_wipe(info, GUTLESS_A_PROFILE_KEY);
 	return err;
 }
 

@@ -112,6 +112,59 @@ int gl_options_judge(const struct gl_option_rules *set,
 	return 0;
 }
 
+/* Are options of whole words those that the rules say octet by octet? */
+bool gl_options_expected(const struct gl_option_rules *set, const u8 *opt,
+			 unsigned int len)
+{
+	unsigned int at;
+
+	if (len != set->expected_len)
+		return false;
+	for (at = 0; at < len; at += 4)
+		if (get_unaligned((u32 *)(opt + at)) !=
+		    get_unaligned((u32 *)(set->expected + at)))
+			return false;
+	return true;
+}
+
+/*
+ * The header that @set is met by exactly: each option once in the order of the rules,
+ * then padding as gutctl has it.
+ */
+void gl_options_expect(struct gl_option_rules *set)
+{
+	unsigned int len = 0;
+	u32 i;
+
+	set->expected_len = 0;
+	for (i = 0; i < set->n; i++) {
+		const struct gl_option_rule *rule = set->rule[i];
+
+		if (!rule->has_value || rule->deliver ||
+		    len + 2 + rule->len > GL_OPTIONS_MAX)
+			return;
+		set->expected[len] = rule->type;
+		set->expected[len + 1] = rule->len;
+		memcpy(set->expected + len + 2, rule->value, rule->len);
+		len += 2 + rule->len;
+	}
+	set->expected_len = ALIGN(len, 4);
+	memset(set->expected + len, 0, set->expected_len - len);
+	if (set->expected_len - len > 1) {
+		set->expected[len] = GL_OPT_PADN;
+		set->expected[len + 1] = set->expected_len - len - 2;
+	}
+}
+
+/* A packet passed that had an option for each rule. */
+void gl_options_count(const struct gl_option_rules *set)
+{
+	u32 i;
+
+	for (i = 0; i < set->n; i++)
+		gl_count(set->rule[i]->stats, GUTLESS_A_RULE_STATS_MATCHED, 1);
+}
+
 /**
  * gl_options_passed - count and deliver the options of a packet that passes
  * @port: that it came to

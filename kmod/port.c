@@ -5,7 +5,7 @@
 #include <net/ipv6.h>
 #include <net/udp.h>
 #include <net/udp_tunnel.h>
-#include "gutless.h"
+#include "auth.h"
 #include "icmp.h"
 
 /* ---- allowed sources ---- */
@@ -22,8 +22,10 @@ struct gl_rules *gl_rules_alloc(u32 room)
 
 void gl_rules_free(struct gl_rules *rules)
 {
-	if (rules)
+	if (rules) {
 		gl_option_rules_free(rules->options);
+		gl_keys_free(rules->keys);
+	}
 	kvfree(rules);
 }
 
@@ -180,6 +182,17 @@ bool gl_source_listed(const struct gl_rules *rules, const struct sk_buff *skb,
 	return gl_source_allowed6(rules, &ipv6_hdr(skb)->saddr);
 }
 
+/* May a packet come from @addr? An IPv4 address is the first word. */
+bool gl_address_allowed(const struct gl_rules *rules, u8 family,
+			const struct in6_addr *addr)
+{
+	if (rules->any_source)
+		return true;
+	if (family == AF_INET)
+		return gl_source_allowed4(rules, ntohl(addr->s6_addr32[0]));
+	return gl_source_allowed6(rules, addr);
+}
+
 /* ---- ports ---- */
 
 static u32 gl_port_hash(const struct gl_port_key *key)
@@ -315,22 +328,32 @@ int gl_port_open(struct net *net, struct gl_port *port)
 	int err;
 
 	lockdep_assert_held(&gn->lock);
+	err = port->verify_headers ? gl_verify_prepare(net) : 0;
+	if (err)
+		return err;
 	err = xa_alloc_cyclic(&gn->ports, &port->id, port, xa_limit_32b,
 			      &gn->next_port_id, GFP_KERNEL_ACCOUNT);
 	if (err < 0)
-		return err;
+		goto err_verify;
 
 	err = gl_port_bind(net, port);
-	if (err) {
-		xa_erase(&gn->ports, port->id);
-		return err;
-	}
+	if (err)
+		goto err_id;
 
 	port->sock->sk->sk_allocation = GFP_ATOMIC;
 	hlist_add_head(&port->node, &gn->port_hash[gl_port_hash(&port->key)]);
 	WRITE_ONCE(gn->n_ports, gn->n_ports + 1);
 	gl_setup_udp_tunnel(net, port->sock, &cfg);
+	if (port->verify_headers)
+		gl_verify_start(port);
 	return 0;
+
+err_id:
+	xa_erase(&gn->ports, port->id);
+err_verify:
+	if (port->verify_headers)
+		gl_verify_cancel(net);
+	return err;
 }
 
 /*
@@ -339,6 +362,8 @@ int gl_port_open(struct net *net, struct gl_port *port)
  */
 static void gl_port_release(struct gl_net *gn, struct gl_port *port)
 {
+	if (port->verify_headers)
+		gl_verify_stop(port);
 	xa_erase(&gn->ports, port->id);
 	hlist_del(&port->node);
 	WRITE_ONCE(gn->n_ports, gn->n_ports - 1);

@@ -1,14 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* gutless: profiles, which say what a sender adds */
 #include <linux/slab.h>
-#include "gutless.h"
+#include "auth.h"
 
 /* Nobody else can see @profile. */
 void gl_profile_free(struct gl_profile *profile)
 {
 	free_percpu(profile->stats);
 	kfree(profile->sent);
+	gl_profile_copy_free(profile);
+}
+
+/* A copy that shares counters, key and what was sent, to be changed and put in place */
+struct gl_profile *gl_profile_copy(const struct gl_profile *profile)
+{
+	struct gl_profile *copy;
+
+	copy = kmemdup(profile, sizeof(*profile), GFP_KERNEL_ACCOUNT);
+	if (copy && copy->key)
+		refcount_inc(&copy->key->users);
+	return copy;
+}
+
+/* Nobody else can see @profile; another one has its counters. */
+void gl_profile_copy_free(struct gl_profile *profile)
+{
+	gl_key_put(profile->key);
 	kfree(profile);
+}
+
+static void gl_profile_copy_free_rcu(struct rcu_head *head)
+{
+	gl_profile_copy_free(container_of(head, struct gl_profile, rcu));
+}
+
+/* A copy has taken its place. */
+void gl_profile_replaced(struct gl_profile *old)
+{
+	call_rcu(&old->rcu, gl_profile_copy_free_rcu);
 }
 
 struct gl_profile *gl_profile_alloc(u16 number)

@@ -10,7 +10,8 @@
 #include <net/checksum.h>
 #include <net/ip.h>
 #include <net/udp.h>
-#include "gutless.h"
+#include "auth.h"
+#include "control.h"
 
 /*
  * The sum over the payload of UDP is one's complement zero where Check is used.
@@ -25,7 +26,10 @@ static bool gl_check_ok(const struct sk_buff *skb)
 	return csum_fold(skb_checksum(skb, off, skb->len - off, 0)) == 0;
 }
 
-/* Return: 0, or the attribute that counts the reason to drop. */
+/*
+ * Return: 0, also of a control message that can be acted on, or the attribute that
+ * counts the reason to drop.
+ */
 static int gl_rcv_header(struct sk_buff *skb, const struct gl_rules *rules,
 			 struct gl_wire *w)
 {
@@ -50,11 +54,13 @@ static int gl_rcv_header(struct sk_buff *skb, const struct gl_rules *rules,
 		return GUTLESS_A_RX_DROP_NO_MEMORY;
 
 	reason = gl_wire_parse(skb->data + off, len, format, rules->known, w);
-	if (unlikely(reason))
+	if (unlikely(reason && !w->control))
 		return reason;
 	if (unlikely(w->check && !gl_check_ok(skb)))
 		return GUTLESS_A_RX_DROP_CHECK;
-	return rules->options ? gl_options_judge(rules->options, skb, w) : 0;
+	if (w->flags & GL_GUE_JUDGED || rules->gue.wire.flags)
+		return gl_gue_judge(skb, rules, w);
+	return 0;
 }
 
 /* What may follow, and is there all of its header? */
@@ -181,14 +187,19 @@ static __always_inline void gl_rcv_pull(struct sk_buff *skb, unsigned int hlen)
 	skb_reset_transport_header(skb);
 }
 
-/* Return: as gl_rcv() */
+/*
+ * Of a packet whose sender has to prove who he is, nothing is told, delivered or
+ * answered before he has: option auth is looked at right behind the header.
+ *
+ * Return: as gl_rcv()
+ */
 static noinline int gl_rcv_any(struct gl_port *port,
 			       const struct gl_rules *rules,
 			       struct sk_buff *skb)
 {
 	unsigned int hlen = sizeof(struct udphdr);
 	unsigned int gro;
-	struct gl_wire w;
+	struct gl_wire w = {};
 	int reason;
 
 	reason = GUTLESS_A_RX_DROP_SOURCE;
@@ -198,9 +209,21 @@ static noinline int gl_rcv_any(struct gl_port *port,
 
 	if (rules->accept & GUTLESS_ACCEPT_FOU) {
 		w.proto = rules->fou_protocol;
-		w.remcsum = false;
 	} else {
 		reason = gl_rcv_header(skb, rules, &w);
+		if (likely(!reason) && rules->keys)
+			reason = gl_auth_judge(rules->keys, skb, &w);
+		if (unlikely(w.unknown))
+			gl_control_report(port, rules, skb, &w);
+		if (unlikely(reason))
+			goto drop;
+		/* rules are about what is carried */
+		if (unlikely(w.control)) {
+			gl_control_rcv(port, rules, skb, &w);
+			return 0;
+		}
+		if (rules->options)
+			reason = gl_options_judge(rules->options, skb, &w);
 		if (unlikely(reason))
 			goto drop;
 		hlen += w.len;
@@ -219,6 +242,9 @@ static noinline int gl_rcv_any(struct gl_port *port,
 		goto drop;
 
 	gl_rcv_pull(skb, hlen);
+	/* what UDP found may be about headers alone (verify.c) */
+	if (w.check)
+		skb->csum_valid = 0;
 	if (w.remcsum && gl_rcv_remcsum(skb, &w, rules->remcsum_nopartial))
 		goto drop;
 
@@ -237,19 +263,40 @@ drop:
 }
 
 /*
+ * Has a packet in format GUT-less options about which nothing needs to be done but to
+ * see that they are those which the port's rules are for?
+ */
+static noinline bool gl_rcv_options(const struct sk_buff *skb,
+				    const struct gl_rules *rules)
+{
+	const u8 *p = skb->data + sizeof(struct udphdr);
+	unsigned int len = 4 * (p[0] & GL_HLEN_MASK);
+
+	/* neither a control message nor with Check */
+	if ((p[0] & ~GL_HLEN_MASK) != GL_BITS_GUTLESS || p[2] | p[3])
+		return false;
+	return skb_headlen(skb) >= sizeof(struct udphdr) + GL_BASE_LEN + len &&
+	       gl_options_expected(rules->options, p + GL_BASE_LEN, len);
+}
+
+/*
  * Is this the packet that most are? That is, IP without a tunnel in it, in one of
- * the formats without options, one packet, its headers in one piece, and the port
- * takes it and requires no option. False says nothing but that somebody has to look closer.
+ * the formats, with options at most of which the port knows at once that they pass,
+ * one packet, its headers in one piece. False says nothing but that somebody has to
+ * look closer.
  *
  * @hlen: octets in front of the inner packet
+ * @options: there are some, and one for each rule of the port
  */
 static __always_inline bool gl_rcv_plain(const struct sk_buff *skb,
 					 const struct gl_port *port,
 					 const struct gl_rules *rules,
-					 unsigned int *hlen, u8 *proto)
+					 unsigned int *hlen, u8 *proto,
+					 bool *options)
 {
 	const u8 *p = skb->data + sizeof(struct udphdr);
 
+	*options = false;
 	if (skb_is_gso(skb) ||
 	    skb_headlen(skb) < sizeof(struct udphdr) + GL_BASE_LEN)
 		return false;
@@ -266,11 +313,16 @@ static __always_inline bool gl_rcv_plain(const struct sk_buff *skb,
 			return false;
 		*proto = p[1];
 		*hlen += GL_BASE_LEN;
-	} else {
-		if (!(rules->plain & GUTLESS_ACCEPT_BARE) ||
-		    gl_wire_format(p[0]) != GUTLESS_ACCEPT_BARE)
+	} else if (gl_wire_format(p[0]) == GUTLESS_ACCEPT_BARE) {
+		if (!(rules->plain & GUTLESS_ACCEPT_BARE))
 			return false;
 		*proto = gl_wire_bare_proto(p[0]);
+	} else {
+		if (!rules->expects || !gl_rcv_options(skb, rules))
+			return false;
+		*options = true;
+		*proto = p[1];
+		*hlen += GL_BASE_LEN + 4 * (p[0] & GL_HLEN_MASK);
 	}
 
 	return test_bit(*proto, rules->inner) &&
@@ -290,6 +342,7 @@ int gl_rcv(struct sock *sk, struct sk_buff *skb)
 	const struct gl_rules *rules;
 	struct gl_port *port;
 	unsigned int hlen;
+	bool options;
 	u8 proto;
 
 	port = rcu_dereference_sk_user_data(sk);
@@ -298,11 +351,13 @@ int gl_rcv(struct sock *sk, struct sk_buff *skb)
 		return 0;
 	}
 	rules = rcu_dereference(port->rules);
-	if (!gl_rcv_plain(skb, port, rules, &hlen, &proto))
+	if (!gl_rcv_plain(skb, port, rules, &hlen, &proto, &options))
 		return gl_rcv_any(port, rules, skb);
 
 	skb->encapsulation = 0;
 	gl_rcv_pull(skb, hlen);
 	gl_count_packet(port->stats, GUTLESS_A_RX_PACKETS, 1, skb->len);
+	if (unlikely(options))
+		gl_options_count(rules->options);
 	return -proto;
 }

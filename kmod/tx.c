@@ -8,6 +8,7 @@
 #include <linux/skbuff.h>
 #include <net/ip_tunnels.h>
 #include <net/udp.h>
+#include "auth.h"
 #include "tx.h"
 
 /* Octets that tunnels inside may have put in front of 64 KiB to be segmented */
@@ -19,20 +20,14 @@ static void gl_kept_head_free(struct rcu_head *head)
 }
 
 /*
- * Make room that is ours to write to. Our caller may have a pointer into the
- * headers which it uses after us (ip_tunnel_xmit(): the inner IP header). When
- * the headers have to move, a clone keeps the old ones alive for as long as
- * anybody in this RCU read section may look at them.
+ * Our caller may have a pointer into the headers which it uses after us
+ * (ip_tunnel_xmit(): the inner IP header). When the headers have to move, a clone
+ * keeps the old ones alive for as long as anybody in this RCU read section may
+ * look at them.
  */
-static int gl_cow_head(struct sk_buff *skb, unsigned int room)
+static int gl_keep_head(struct sk_buff *skb)
 {
 	struct sk_buff *keep;
-	int err;
-
-	if (likely(!skb_header_cloned(skb) && skb_headroom(skb) >= room))
-		return 0;
-	/* what the link will add after us, so that they move only once */
-	room = max_t(unsigned int, room, READ_ONCE(skb->dev->needed_headroom));
 
 	BUILD_BUG_ON(sizeof(struct rcu_head) > sizeof(keep->cb));
 	keep = skb_clone(skb, GFP_ATOMIC);
@@ -42,10 +37,51 @@ static int gl_cow_head(struct sk_buff *skb, unsigned int room)
 	skb_dst_drop(keep);
 	nf_reset_ct(keep);
 	skb_ext_reset(keep);
-
-	err = skb_cow_head(skb, room);
 	call_rcu((struct rcu_head *)keep->cb, gl_kept_head_free);
-	return err;
+	return 0;
+}
+
+/* Make room that is ours to write to. */
+static int gl_cow_head(struct sk_buff *skb, unsigned int room)
+{
+	if (likely(!skb_header_cloned(skb) && skb_headroom(skb) >= room))
+		return 0;
+	/* what the link will add after us, so that they move only once */
+	room = max_t(unsigned int, room, READ_ONCE(skb->dev->needed_headroom));
+
+	return gl_keep_head(skb) ?: skb_cow_head(skb, room);
+}
+
+/*
+ * Fill in the checksum that a device would: a tag is of what is on the wire, which
+ * nobody may change any more.
+ */
+static int gl_tx_settle(struct sk_buff *skb)
+{
+	int start = skb_checksum_start_offset(skb);
+	unsigned int end = start + skb->csum_offset +
+		(skb_csum_is_sctp(skb) ? sizeof(__le32) : sizeof(__sum16));
+
+	if (start < 0)
+		return -EINVAL;
+	/* where this holds, nothing moves by what follows */
+	if ((skb_headlen(skb) < end || skb_has_shared_frag(skb) ||
+	     (skb_cloned(skb) && !skb_clone_writable(skb, end))) &&
+	    gl_keep_head(skb))
+		return -ENOMEM;
+	if (!pskb_may_pull(skb, end))
+		return -ENOMEM;
+	return skb_csum_hwoffload_help(skb, 0);
+}
+
+/* The sum of the inner packet, where its headers have not told it. */
+static int gl_tx_sum_inner(struct gl_tx *tx, struct sk_buff *skb)
+{
+	/* a checksum may be made in a copy */
+	if (skb->ip_summed == CHECKSUM_PARTIAL && !gl_csum_is_told(skb) &&
+	    gl_keep_head(skb))
+		return -ENOMEM;
+	return gl_csum_made(skb, &tx->sum);
 }
 
 /* Has the packet a checksum yet to be made, and can we leave it to the peer? */
@@ -152,23 +188,43 @@ static void gl_tx_options(const struct gl_tx *tx, u8 *p, unsigned int len)
 		gl_wire_put(opt + profile->mtu, tx->mtu, 2);
 }
 
+/*
+ * Check makes everything behind UDP sum to minus zero. To UDP's checksum it is as if
+ * there were nothing.
+ */
+static void gl_tx_check(struct gl_tx *tx, u8 *p, unsigned int len)
+{
+	__sum16 check = csum_fold(csum_partial(p, len, tx->sum));
+
+	if (!check)
+		check = CSUM_MANGLED_0;
+	memcpy(p + 2, &check, sizeof(check));
+	tx->summed = true;
+	tx->sum = 0;
+	tx->base = 0;
+}
+
 /* The header between UDP and the inner packet, of @len octets */
-static void gl_tx_push(const struct gl_tx *tx, struct sk_buff *skb,
+static void gl_tx_push(struct gl_tx *tx, struct sk_buff *skb,
 		       unsigned int len, u8 proto)
 {
+	u8 words = tx->remote ? tx->profile->remcsum : 0;
 	u8 bits = gl_tx_bits(tx->profile->format);
 	u8 *p = skb_push(skb, len);
 
-	if (!tx->remote) {
+	if (tx->profile->gue.wire.len)
+		tx->gue_csum = gl_wire_build_gue(p, &tx->profile->gue.wire,
+						 words, proto, tx->start,
+						 tx->offset);
+	else if (words)
+		gl_wire_build_remcsum(p, bits, words, proto, tx->start,
+				      tx->offset);
+	else
 		gl_wire_build(p, bits, proto);
-	} else {
-		gl_wire_build_remcsum(p, bits, tx->profile->remcsum, proto,
-				      tx->start, tx->offset);
-		if (!skb_is_gso(skb)) {
-			/* what is in the field is what the receiver begins with */
-			skb->ip_summed = CHECKSUM_NONE;
-			skb->encapsulation = 0;
-		}
+	if (tx->remote && !skb_is_gso(skb)) {
+		/* what is in the field is what the receiver begins with */
+		skb->ip_summed = CHECKSUM_NONE;
+		skb->encapsulation = 0;
 	}
 	if (tx->profile->options_len)
 		gl_tx_options(tx, p, len);
@@ -186,19 +242,24 @@ int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
 	int base, gso_type;
 
 	tx->remote = gl_tx_remote(tx, skb);
+	if (tx->profile->auth && skb->ip_summed == CHECKSUM_PARTIAL &&
+	    !tx->remote && !skb_is_gso(skb) && gl_tx_settle(skb))
+		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_NO_MEMORY);
 	if (tx->csum && skb->ip_summed != CHECKSUM_PARTIAL && !skb_is_gso(skb))
 		sum = gl_csum_inner(skb, proto);
 	tx->summed = sum >= 0;
 	tx->sum = (__force __wsum)(u32)sum;
 	base = gl_tx_base(tx->profile->format, tx->header,
 			  gl_is_ip(proto) && !tx->remote &&
-			  !tx->profile->options_len);
+			  !tx->profile->options_len && !tx->profile->check);
 	if (unlikely(base < 0 || (!tx->header && tx->profile->words)))
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_FORMAT);
-	base += tx->profile->options_len;
+	base += tx->profile->options_len + tx->profile->gue.wire.len;
 	if (tx->remote)
 		base += 4 * tx->profile->remcsum;
-	if (unlikely(skb_is_gso(skb) && tx->profile->timing))
+	if (unlikely(skb_is_gso(skb) &&
+		     (tx->profile->timing || tx->profile->auth ||
+		      tx->profile->check)))
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_SUPER_PACKET);
 
 	room = base + sizeof(struct udphdr);
@@ -212,6 +273,9 @@ int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
 
 	if (unlikely(gl_cow_head(skb, room)))
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_NO_MEMORY);
+	if (tx->profile->check && !tx->summed &&
+	    unlikely(gl_tx_sum_inner(tx, skb)))
+		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_NO_MEMORY);
 	gso_type = tx->csum ? SKB_GSO_UDP_TUNNEL_CSUM : SKB_GSO_UDP_TUNNEL;
 	if (tx->remote)
 		gso_type |= SKB_GSO_TUNNEL_REMCSUM;
@@ -223,6 +287,13 @@ int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
 	tx->base = base;
 	if (base)
 		gl_tx_push(tx, skb, base, proto);
+	/* of all that is in it by now; Check alone may come after */
+	if (tx->profile->auth &&
+	    unlikely(gl_auth_sign(gl_net_rcu(tx->net), tx->profile->key, skb,
+				  base)))
+		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_NO_MEMORY);
+	if (tx->profile->check)
+		gl_tx_check(tx, skb->data, base);
 
 	gl_count_packet(tx->profile->stats, GUTLESS_A_TX_PACKETS, gl_segs(skb),
 			inner);

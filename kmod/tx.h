@@ -13,13 +13,16 @@ struct gl_tx {
 	struct net *net;	/* that the link sends from */
 	bool header;		/* the link has room for a base header */
 	bool csum;
-	bool summed;		/* the inner packet has this sum */
+	bool summed;		/* the inner packet has this sum, or, with Check,
+				 * what UDP carries has none
+				 */
 	__wsum sum;
 	unsigned int base;	/* octets between UDP and the inner packet */
 	u16 mtu;		/* of the path, where an option says it */
 	bool remote;		/* the inner checksum is left to the receiver: */
 	u16 start;		/* where its sum begins in the inner packet */
 	u16 offset;		/* where it is */
+	unsigned int gue_csum;	/* where in them GUE's checksum is, 0: nowhere */
 	__be16 sport;
 };
 
@@ -100,6 +103,17 @@ static inline void gl_tx_whole_steps(struct net_device *dev)
 		WRITE_ONCE(dev->needed_headroom, ALIGN(room, HH_DATA_MOD));
 }
 
+/* The header that all packets of a profile have, but for the protocol */
+static inline void gl_tx_head(const struct gl_profile *profile, u8 *p, u8 proto)
+{
+	unsigned int at;
+
+	/* whole words, of which there are few: cheaper than a call */
+	for (at = 0; at < profile->head_len; at += 4)
+		memcpy(p + at, profile->head + at, 4);
+	p[1] = proto;
+}
+
 /* struct gl_plain - what the short way leaves to do: with @csum, what it is of */
 struct gl_plain {
 	bool csum;
@@ -133,7 +147,13 @@ gl_tx_plain(struct sk_buff *skb, const struct ip_tunnel_encap *e,
 	if (unlikely(!profile) || profile->special || skb_is_gso(skb))
 		return NULL;
 
-	base = gl_tx_base(profile->format, header, gl_is_ip(proto));
+	base = profile->head_len;
+	if (unlikely(base)) {
+		if (!header)
+			return NULL;
+	} else {
+		base = gl_tx_base(profile->format, header, gl_is_ip(proto));
+	}
 	if (base < 0 || skb_header_cloned(skb) ||
 	    skb_headroom(skb) < base + sizeof(*uh) ||
 	    inner + base + sizeof(*uh) + sizeof(struct iphdr) > IP_MAX_MTU ||
@@ -159,7 +179,9 @@ gl_tx_plain(struct sk_buff *skb, const struct ip_tunnel_encap *e,
 	}
 	sport = gl_source_port(e, profile, skb);
 	uh = __skb_push(skb, base + sizeof(*uh));
-	if (base)
+	if (unlikely(profile->head_len))
+		gl_tx_head(profile, (u8 *)(uh + 1), proto);
+	else if (base)
 		gl_wire_build((u8 *)(uh + 1), gl_tx_bits(profile->format),
 			      proto);
 	skb_reset_transport_header(skb);

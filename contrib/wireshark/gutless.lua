@@ -37,6 +37,7 @@ local OPTIONS = {
     [0x11] = { name = "ioam-constant" },
     [0x12] = { name = "alternate-marking", { "flow", 20 }, { "loss", 1 }, { "delay", 1 }, { "reserved", 10 } },
     [0x1b] = { name = "observed-address", { "family", 8 }, { "port", 16 }, { "address", "address" } },
+    [0x1d] = { name = "understood" },
     [0x1c] = { name = "timing", { "sequence", 32 }, { "transmitted_ns", 64 } },
     [0x30] = { name = "min-path-mtu", { "minimum", 16 }, { "reported", 15, 2 }, { "reply", 1 } },
     [0x31] = { name = "ioam" },
@@ -268,7 +269,9 @@ local function show_option(tree, tvb, at, stop, seen)
         item:add_proto_expert_info(problems.unknown)
     end
     seen[kind] = true
-    if known and #known > 0 then
+    -- an observed address of no family is the question for one
+    local question = kind == 0x1b and length > 0 and tvb(at + 2, 1):uint() == 0
+    if known and #known > 0 and not question then
         local values = length > 0 and show(item, fields, prefix_of(known), known, tvb(at + 2, length))
         if not values then
             item:add_proto_expert_info(problems.size)

@@ -13,7 +13,11 @@ from gutctl.delivered import DeliveredOption, LostOptions
 from gutctl.model import (
     Accept,
     Address,
+    Answer,
+    ControlMessage,
+    GueFields,
     Info,
+    Key,
     Link,
     Module,
     Network,
@@ -101,7 +105,13 @@ class AsyncKernel:
         remcsum_nopartial: bool | None = None,
         rules: Iterable[ReceiveRule] = (),
         remove_rules: Iterable[int] = (),
+        keys: Iterable[Key] = (),
+        remove_keys: Iterable[int] = (),
+        require_auth: bool | None = None,
+        answers: frozenset[Answer] | None = None,
+        verify_headers: bool | None = None,
         origin: Origin | None = None,
+        gue: GueFields | None = None,
     ) -> None:
         change: dict[str, Any] = {
             "accept": accept,
@@ -115,7 +125,13 @@ class AsyncKernel:
             "remcsum_nopartial": remcsum_nopartial,
             "rules": tuple(rules),
             "remove_rules": tuple(remove_rules),
+            "keys": tuple(keys),
+            "remove_keys": tuple(remove_keys),
+            "require_auth": require_auth,
+            "answers": answers,
+            "verify_headers": verify_headers,
             "origin": origin,
+            "gue": gue,
         }
         await self._run(lambda s: s.ports_of(self.module).port_set(key, change))
 
@@ -233,5 +249,20 @@ class AsyncKernel:
                 ready()
             async for option in stream:
                 yield option
+        finally:
+            stream.close()
+
+    async def echo(
+        self, key: PortKey, peer: Address, peer_port: int, body: bytes, options: bytes = b"", *, ifindex: int = 0
+    ) -> int:
+        return await self._run(lambda s: s.gutless.echo(key, peer, peer_port, body, options, ifindex))
+
+    async def control(self) -> AsyncIterator[ControlMessage | Lost]:
+        """``async for message in kernel.control()``; it ends when this AsyncKernel is closed."""
+        stream = await self._run(lambda s: s.control(self.module))
+        self._kernel._streams.add(stream)
+        try:
+            async for message in stream:
+                yield message
         finally:
             stream.close()

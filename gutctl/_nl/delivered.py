@@ -11,8 +11,8 @@ from typing import Final
 
 from gutctl.delivered import DeliveredOption, LostOptions
 
+from .answers import decode_port
 from .family import DELIVERED, OPTION_NTF
-from .records import decode_port
 from .stream import Stream
 from .tlv import Attrs, decode
 

@@ -16,6 +16,9 @@ from typing import Final
 __all__ = [
     "ACCEPT",
     "CMD",
+    "CONTROL",
+    "CONTROL_FLAGS",
+    "CONTROL_GROUP",
     "CSUM",
     "DELIVERED",
     "DEVICE",
@@ -23,7 +26,10 @@ __all__ = [
     "FAMILY",
     "FEATURE",
     "FORMAT",
+    "GUE",
+    "GUE_CLEAR",
     "INFO",
+    "KEY",
     "NOTIFICATIONS",
     "ONPATH",
     "ONPATH_FLAGS",
@@ -52,6 +58,7 @@ FAMILY: Final = "gutless"
 VERSION: Final = 1
 EVENTS: Final = "events"
 OPTIONS: Final = "options"
+CONTROL_GROUP: Final = "control"
 """Multicast groups."""
 
 
@@ -139,6 +146,20 @@ RX: Final = _set(
     ("drop-option-missing", "u64"),
     ("drop-option-value", "u64"),
     ("drop-option-refused", "u64"),
+    ("drop-auth-missing", "u64"),
+    ("drop-auth-key", "u64"),
+    ("drop-auth-tag", "u64"),
+    ("drop-auth-replay", "u64"),
+    ("drop-auth-time", "u64"),
+    ("drop-gue-group", "u64"),
+    ("drop-gue-cookie", "u64"),
+    ("drop-gue-csum", "u64"),
+    ("drop-control-limit", "u64"),
+    ("echo-requests", "u64"),
+    ("echo-replies", "u64"),
+    ("reports", "u64"),
+    ("reports-sent", "u64"),
+    ("reports-limited", "u64"),
 )
 
 TX: Final = _set(
@@ -180,6 +201,15 @@ OPTION_RULE: Final = _set(
     ("stats", "nest", RULE_STATS),
 )
 
+KEY: Final = _set(
+    "key",
+    ("id", "u16"),
+    ("secret", "binary"),
+    ("name", "string"),
+    ("direction", "u8"),
+    ("fingerprint", "binary"),
+)
+
 INFO: Final = _set(
     "info",
     ("pad", "pad"),
@@ -195,6 +225,19 @@ INFO: Final = _set(
     ("encap-bare", "u16"),
     ("encap-header", "u16"),
     ("plain", "nest", TX),
+    ("control-rate", "u32"),
+    ("control-source-rate", "u32"),
+)
+
+GUE: Final = _set(
+    "gue",
+    ("group", "u32"),
+    ("csum", "u8"),
+    ("cookie", "binary"),
+    ("cookie-len", "u8"),
+    ("cookie-hash", "binary"),
+    ("cookie-name", "string"),
+    ("clear", "u32"),
 )
 
 PORT: Final = _set(
@@ -216,6 +259,12 @@ PORT: Final = _set(
     ("stats", "nest", RX),
     ("remcsum-nopartial", "u8"),
     ("option-rule", "nest*", OPTION_RULE),
+    ("key", "nest*", KEY),
+    ("key-del", "u16*"),
+    ("require-auth", "u8"),
+    ("gue", "nest", GUE),
+    ("control", "u8"),
+    ("verify-headers", "u8"),
 )
 
 DELIVERED: Final = _set(
@@ -253,6 +302,26 @@ PROFILE: Final = _set(
     ("room", "u8"),
     ("rule", "nest*", RULE),
     ("flags", "u32"),
+    ("key", "nest", KEY),
+    ("gue", "nest", GUE),
+)
+
+CONTROL: Final = _set(
+    "control",
+    ("family", "u8"),
+    ("port", "be16"),
+    ("local-v4", "be32"),
+    ("local-v6", "binary"),
+    ("ifindex", "u32"),
+    ("peer-v4", "be32"),
+    ("peer-v6", "binary"),
+    ("peer-port", "be16"),
+    ("peer-ifindex", "u32"),
+    ("type", "u8"),
+    ("options", "binary"),
+    ("body", "binary"),
+    ("time", "u64"),
+    ("pad", "pad"),
 )
 
 ONPATH: Final = _set(
@@ -279,7 +348,10 @@ DEVICE: Final = _set(
 
 SETS: Final[Mapping[str, AttrSet]] = {
     s.name: s
-    for s in (INFO, PORT, OPTION_RULE, RULE_STATS, DELIVERED, SOURCE, PROFILE, RULE, RX, TX, DEVICE, ONPATH)
+    for s in (
+        INFO, PORT, KEY, OPTION_RULE, RULE_STATS, DELIVERED, SOURCE, PROFILE, RULE, RX, TX, DEVICE, ONPATH, GUE,
+        CONTROL,
+    )
 }
 
 CMD: Final[Mapping[str, int]] = {
@@ -306,6 +378,8 @@ CMD: Final[Mapping[str, int]] = {
             "device-get",
             "device-set-ntf",
             "device-del-ntf",
+            "echo",
+            "control-ntf",
         ),
         1,
     )
@@ -314,17 +388,17 @@ CMD: Final[Mapping[str, int]] = {
 _KEY: Final = ("family", "port", "local-v4", "local-v6", "ifindex")
 _SETTINGS: Final = (
     *("accept", "fou-protocol", "inner", "any-source", "source", "zero-csum6", "origin"),
-    *("remcsum-nopartial", "option-rule"),
+    *("remcsum-nopartial", "option-rule", "key", "require-auth", "gue", "control", "verify-headers"),
 )
 _PROFILE: Final = (
     *("number", "format", "csum", "sport-min", "sport-max", "origin"),
-    *("options", "room", "rule", "flags"),
+    *("options", "room", "rule", "flags", "key", "gue"),
 )
 
 REQUESTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("info-get", "do"): (),
     ("port-add", "do"): _KEY + _SETTINGS,
-    ("port-set", "do"): _KEY + _SETTINGS + ("source-del", "flags"),
+    ("port-set", "do"): _KEY + _SETTINGS + ("source-del", "flags", "key-del"),
     ("port-del", "do"): _KEY,
     ("port-get", "do"): _KEY,
     ("port-get", "dump"): _KEY,
@@ -336,6 +410,7 @@ REQUESTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("device-set", "do"): ("ifindex", "onpath", "ports"),
     ("device-get", "do"): ("ifindex",),
     ("device-get", "dump"): (),
+    ("echo", "do"): (*_KEY, "peer-v4", "peer-v6", "peer-port", "peer-ifindex", "options", "body"),
 }
 """What each operation takes, by command and kind of request."""
 
@@ -355,13 +430,16 @@ OPTION_NTF: Final = CMD["option-ntf"]
 
 ACCEPT: Final[Mapping[str, int]] = {"fou": 1, "gue0": 2, "bare": 4, "gutless": 8}
 FORMAT: Final[Mapping[str, int]] = {"fou": 1, "gue": 2, "gutless": 3}
-CSUM: Final[Mapping[str, int]] = {"full": 1, "zero": 2, "remote": 3, "remote-draft": 4}
+CSUM: Final[Mapping[str, int]] = {"full": 1, "zero": 2, "remote": 3, "remote-draft": 4, "neutral": 5}
 ORIGIN: Final[Mapping[str, int]] = {"admin": 0, "tunnel": 1}
 OPTION_ACTION: Final[Mapping[str, int]] = {"none": 0, "ignore": 1, "require": 2, "drop": 3}
 PORT_FLAGS: Final[Mapping[str, int]] = {"replace-sources": 1}
 PROFILE_FLAGS: Final[Mapping[str, int]] = {"replace-rules": 1}
+GUE_CLEAR: Final[Mapping[str, int]] = {"group": 1, "cookie": 2}
 FEATURE: Final[Mapping[str, int]] = {
     "ipv6": 1, "remcsum": 2, "icmp": 4, "options": 8,
-    "option-rules": 16, "onpath": 32,
+    "option-rules": 16, "onpath": 32, "auth": 64, "gue-fields": 128,
+    "control": 256, "neutral": 512, "verify-headers": 1024,
 }
 ONPATH_FLAGS: Final[Mapping[str, int]] = {"min-path-mtu": 1}
+CONTROL_FLAGS: Final[Mapping[str, int]] = {"echo": 1, "report": 2}

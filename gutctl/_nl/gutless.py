@@ -11,14 +11,15 @@ from typing import Any, Final
 
 from gutctl.delivered import DeliveredOption
 from gutctl.errors import GutctlError, UnsupportedError
-from gutctl.model import Info, OnPath, Port, PortKey, Profile
+from gutctl.model import Address, ControlMessage, Info, OnPath, Port, PortKey, Profile
 
-from . import device_records, records
+from . import answers, device_records, records
 from .delivered import messages
 from .errors import KernelRefusal, family_missing, translate
-from .events import Event
+from .events import Event, Lost
 from .family import (
     CMD,
+    CONTROL,
     DELIVERED,
     DEVICE,
     EVENTS,
@@ -35,7 +36,7 @@ from .words import device_words, port_words, profile_words
 
 __all__ = ["Gutless"]
 
-_TABLES: Final = {"info": INFO, "port": PORT, "profile": PROFILE, "option": DELIVERED, "device": DEVICE}
+_TABLES: Final = {"info": INFO, "port": PORT, "profile": PROFILE, "option": DELIVERED, "device": DEVICE, "echo": CONTROL, "control": CONTROL}
 _CLASSES: Final = {table.name: genl_class(table) for table in _TABLES.values()}
 _TABLE_OF_COMMAND: Final = {
     number: _TABLES[name.partition("-")[0]]
@@ -44,8 +45,8 @@ _TABLE_OF_COMMAND: Final = {
 
 
 _DECODERS: Final[Mapping[str, Callable[[Attrs], Port | Profile | OnPath]]] = {
-    "port": records.decode_port,
-    "profile": records.decode_profile,
+    "port": answers.decode_port,
+    "profile": answers.decode_profile,
     "device": device_records.decode_onpath,
 }
 """Records of events, by their kind."""
@@ -85,7 +86,7 @@ class Gutless:
         return answers[0]
 
     def info(self) -> Info:
-        return records.decode_info(self._one("info-get", [], "module gutless"))
+        return answers.decode_info(self._one("info-get", [], "module gutless"))
 
     def port_add(self, port: Port) -> None:
         self._request("port-add", ACK, records.port_request(port), port_words(port.key))
@@ -98,15 +99,15 @@ class Gutless:
 
     def port(self, key: PortKey) -> Port | None:
         # a dump narrowed to the key, as one answer cannot hold any number of sources
-        ports = records.coalesce(self._request("port-get", DUMP, records.port_key(key), port_words(key)))
+        ports = answers.coalesce(self._request("port-get", DUMP, records.port_key(key), port_words(key)))
         return next((port for port in ports if port.key == key), None)
 
     def ports(self) -> list[Port]:
-        return records.coalesce(self._request("port-get", DUMP, [], "ports"))
+        return answers.coalesce(self._request("port-get", DUMP, [], "ports"))
 
     def profile_add(self, profile: Profile) -> Profile:
         attrs = records.profile_request(profile)
-        return records.decode_profile(self._one("profile-add", attrs, profile_words(profile.number)))
+        return answers.decode_profile(self._one("profile-add", attrs, profile_words(profile.number)))
 
     def profile_set(self, number: int, change: dict[str, Any]) -> None:
         self._request("profile-set", ACK, records.profile_change(number, **change), profile_words(number))
@@ -117,15 +118,20 @@ class Gutless:
     def profile(self, number: int) -> Profile | None:
         what = profile_words(number)
         try:
-            return records.decode_profile(self._one("profile-get", records.profile_change(number), what))
+            return answers.decode_profile(self._one("profile-get", records.profile_change(number), what))
         except GutctlError as error:
             if error.errno == errno.ENOENT and not isinstance(error, UnsupportedError):
                 return None
             raise
 
     def profiles(self) -> list[Profile]:
-        answers = self._request("profile-get", DUMP, [], "profiles")
-        return sorted((records.decode_profile(a) for a in answers), key=lambda p: p.number)
+        found = self._request("profile-get", DUMP, [], "profiles")
+        return sorted((answers.decode_profile(a) for a in found), key=lambda p: p.number)
+
+    def echo(self, key: PortKey, peer: Address, peer_port: int, body: bytes, options: bytes, ifindex: int) -> int:
+        attrs = records.echo_request(key, peer, peer_port, body, options, ifindex)
+        answer = dict(self._one("echo", attrs, f"echo request to {peer} port {peer_port}"))
+        return int(answer.get("time", 0))
 
     def onpath_set(self, ifindex: int, change: dict[str, Any]) -> None:
         self._request("device-set", ACK, device_records.onpath_change(ifindex, **change), device_words(ifindex))
@@ -151,6 +157,11 @@ class Gutless:
     def plain_socket(self) -> socket.socket:
         """A copy of the socket, for who waits for events."""
         return self._door.plain_socket()
+
+    def control_in(self, data: bytes) -> list[ControlMessage | Lost]:
+        """Control messages in a datagram of their group; may be called in any thread."""
+        messages = self._door.marshal.parse(data)
+        return [answers.decode_control(plain(one)) for one in messages if one["cmd"] == CMD["control-ntf"]]
 
     def events_in(self, data: bytes) -> list[Event]:
         """Events in a datagram of the group; may be called in any thread."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records of ``gutctl.model`` to attributes of the family, and back.
+"""Records of ``gutctl.model`` to attributes of the family's requests; answers.py is the way back.
 
 Attributes are a list of (name, value) in the order in which they are sent; the
 value of a nest is such a list again. Nothing here talks to a kernel.
@@ -8,21 +8,22 @@ value of a nest is such a list again. Nothing here talks to a kernel.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from types import MappingProxyType
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from ipaddress import IPv4Address
 
-from gutctl._wire.options import AREA_MAX, decode_options, pad
+from gutctl._wire.auth import Key, key_of
+from gutctl._wire.options import AREA_MAX, pad
 from gutctl._wire.optiontype import Option
 from gutctl.errors import GutctlError, UsageError
+from gutctl.keyfile import secret_of
 from gutctl.model import (
     DEFAULT_INNER,
     Accept,
+    Address,
+    Answer,
     Csum,
     Format,
-    Info,
+    GueFields,
     Network,
     Origin,
     Port,
@@ -30,42 +31,29 @@ from gutctl.model import (
     Profile,
     ReceiveRule,
     Rule,
-    RuleAction,
-    RuleStats,
-    Stats,
 )
 
 from .family import (
     ACCEPT,
+    CONTROL_FLAGS,
     CSUM,
-    FEATURE,
     FORMAT,
     OPTION_ACTION,
     ORIGIN,
     PORT_FLAGS,
     PROFILE_FLAGS,
-    RX,
-    TX,
-    AttrSet,
 )
+from .gue import gue_nest
 from .tlv import Attrs
 
 __all__ = [
-    "coalesce",
-    "decode_info",
-    "decode_port",
-    "decode_profile",
+    "echo_request",
     "port_change",
     "port_key",
     "port_request",
     "profile_change",
     "profile_request",
 ]
-
-_E = TypeVar("_E", Accept, Csum, Format, Origin, RuleAction)
-
-
-# Requests
 
 
 def _number(what: str, value: int, low: int, high: int) -> int:
@@ -131,6 +119,28 @@ def _rules(rules: Iterable[ReceiveRule], gone: Iterable[int] = ()) -> Attrs:
     return [("option-rule", nest) for _, nest in sorted(nests, key=lambda one: one[0])]
 
 
+def _key(key: Key, *, new: bool) -> Attrs:
+    """By its secret; by its fingerprint where that is not known, and the kernel has the key perhaps."""
+    attrs: Attrs = [("id", _number("key", key.id, 0, 0xFFFF))]
+    try:
+        attrs.append(("secret", secret_of(key)))
+    except GutctlError:
+        if new:
+            raise
+        attrs.append(("fingerprint", bytes.fromhex(key.fingerprint)))
+    if key.name:
+        attrs.append(("name", key.name))
+    return [*attrs, ("direction", _number("direction", key.direction, 0, 1))]
+
+
+def _keys(keys: Iterable[Key], *, new: bool) -> Attrs:
+    return [("key", _key(key, new=new)) for key in sorted(keys, key=lambda one: one.id)]
+
+
+def _answers(answers: Iterable[Answer]) -> int:
+    return sum(CONTROL_FLAGS[one.value] for one in frozenset(answers))
+
+
 def port_request(port: Port) -> Attrs:
     """Everything a PORT_ADD says."""
     attrs = port_key(port.key)
@@ -145,7 +155,13 @@ def port_request(port: Port) -> Attrs:
     attrs.append(("zero-csum6", int(port.zero_csum6)))
     attrs.append(("origin", ORIGIN[port.origin.value]))
     attrs.append(("remcsum-nopartial", int(port.remcsum_nopartial)))
-    return attrs + _rules(port.rules)
+    attrs.append(("control", _answers(port.answers)))
+    if port.verify_headers:
+        attrs.append(("verify-headers", 1))
+    if port.gue:
+        attrs.append(("gue", gue_nest(port.gue, new=True)))
+    attrs += _rules(port.rules) + _keys(port.keys, new=True)
+    return [*attrs, ("require-auth", 1)] if port.require_auth else attrs
 
 
 def port_change(
@@ -162,6 +178,12 @@ def port_change(
     remcsum_nopartial: bool | None = None,
     rules: Iterable[ReceiveRule] = (),
     remove_rules: Iterable[int] = (),
+    keys: Iterable[Key] = (),
+    remove_keys: Iterable[int] = (),
+    require_auth: bool | None = None,
+    gue: GueFields | None = None,
+    answers: Iterable[Answer] | None = None,
+    verify_headers: bool | None = None,
     origin: Origin | None = None,
 ) -> Attrs:
     """What a PORT_SET says: the key, and only what is to change.
@@ -191,9 +213,19 @@ def port_change(
         attrs.append(("zero-csum6", int(zero_csum6)))
     if remcsum_nopartial is not None:
         attrs.append(("remcsum-nopartial", int(remcsum_nopartial)))
+    if answers is not None:
+        attrs.append(("control", _answers(answers)))
+    if verify_headers is not None:
+        attrs.append(("verify-headers", int(verify_headers)))
     if origin is not None:
         attrs.append(("origin", ORIGIN[origin.value]))
-    return attrs + _rules(rules, remove_rules)
+    if gue is not None:
+        attrs.append(("gue", gue_nest(gue)))
+    attrs += _rules(rules, remove_rules) + _keys(keys, new=False)
+    attrs += [("key-del", number) for number in sorted(remove_keys)]
+    if require_auth is not None:
+        attrs.append(("require-auth", int(require_auth)))
+    return attrs
 
 
 def profile_change(
@@ -205,6 +237,7 @@ def profile_change(
     origin: Origin | None = None,
     options: Iterable[Option] | None = None,
     rules: Iterable[Rule] | None = None,
+    gue: GueFields | None = None,
 ) -> Attrs:
     """What a PROFILE_SET says; with number 0 none is named (for PROFILE_ADD).
 
@@ -223,11 +256,16 @@ def profile_change(
         attrs += [("sport-min", low), ("sport-max", high)]
     if origin is not None:
         attrs.append(("origin", ORIGIN[origin.value]))
+    options = None if options is None else tuple(options)
     if options is not None:
         attrs.append(("options", _area(options)))
+        if key := key_of(options):
+            attrs.append(("key", _key(key, new=not number)))
     if rules is not None:
         attrs += [("rule", _rule(rule)) for rule in rules]
         attrs.append(("flags", PROFILE_FLAGS["replace-rules"]))
+    if gue is not None:
+        attrs.append(("gue", gue_nest(gue)))
     return attrs
 
 
@@ -257,166 +295,29 @@ def profile_request(profile: Profile) -> Attrs:
         options=profile.options or None,
         rules=profile.rules or None,
     )
+    if profile.gue:
+        attrs.append(("gue", gue_nest(profile.gue, new=True)))
     if profile.room:
         attrs.append(("room", _number("room", profile.room, 0, 31)))
     return attrs
 
 
-# Answers
+def echo_request(
+    key: PortKey, peer: Address, peer_port: int, body: bytes, options: bytes = b"", ifindex: int = 0
+) -> Attrs:
+    """What an ECHO says.
 
-
-def _named(table: Mapping[str, int], value: int, kind: type[_E]) -> _E:
-    for name, number in table.items():
-        if number == value:
-            return kind(name)
-    raise GutctlError(
-        f"the kernel module speaks of a {kind.__name__.lower()} {value} that this version does not know",
-        "update gutctl",
-    )
-
-
-def _bits(table: Mapping[str, int], value: int) -> Iterator[str]:
-    """Names of set bits; a bit without a name is called by its number."""
-    names = {bit: name for name, bit in table.items()}
-    for position in range(value.bit_length()):
-        if value & (1 << position):
-            yield names.get(1 << position, f"bit{position}")
-
-
-def _stats(attrs: Attrs | None, table: AttrSet) -> Stats:
-    values = dict(attrs or ())
-    drops = {
-        attr.name.removeprefix("drop-"): int(values.get(attr.name, 0))
-        for attr in table
-        if attr.name.startswith("drop-")
-    }
-    # each table has one of the two
-    offloaded = values.get("gro-packets", values.get("gso-packets", 0))
-    return Stats(
-        packets=int(values.get("packets", 0)),
-        octets=int(values.get("octets", 0)),
-        drops=MappingProxyType(drops),
-        offloaded=int(offloaded),
-        icmp_errors=int(values.get("icmp-errors", 0)),
-    )
-
-
-def _network(attrs: Attrs) -> Network:
-    values = dict(attrs)
-    if "v6" in values:
-        return IPv6Network((values["v6"], values.get("prefix-len", 128)))
-    return IPv4Network((values.get("v4", 0), values.get("prefix-len", 32)))
-
-
-def _option_rule(attrs: Attrs) -> ReceiveRule:
-    values = dict(attrs)
-    stats = dict(values.get("stats", ()))
-    return ReceiveRule(
-        values.get("type", 0),
-        _named(OPTION_ACTION, values.get("action", 0), RuleAction),
-        bool(values.get("deliver", 0)),
-        values.get("value"),
-        RuleStats(stats.get("matched", 0), stats.get("dropped", 0), stats.get("delivered", 0)),
-    )
-
-
-def decode_port(attrs: Attrs) -> Port:
-    """The port that a message speaks of; a continued one has only some of its rules and sources."""
-    values: dict[str, Any] = {}
-    sources: set[Network] = set()
-    rules: set[ReceiveRule] = set()
-    for name, value in attrs:
-        if name == "source":
-            sources.add(_network(value))
-        elif name == "option-rule":
-            rules.add(_option_rule(value))
-        else:
-            values[name] = value
-    local: IPv4Address | IPv6Address | None = None
-    if "local-v4" in values:
-        local = IPv4Address(values["local-v4"])
-    elif "local-v6" in values:
-        local = IPv6Address(values["local-v6"])
-    family = 6 if values.get("family", socket.AF_INET) == socket.AF_INET6 else 4
-    return Port(
-        key=PortKey(family, values.get("port", 0), local, values.get("ifindex", 0)),
-        # a format newer than this version has no name and is left out
-        accept=frozenset(Accept(n) for n in _bits(ACCEPT, values.get("accept", 0)) if n in ACCEPT),
-        fou_protocol=values.get("fou-protocol") or None,
-        inner=frozenset(values.get("inner", b"")),
-        any_source=bool(values.get("any-source", 0)),
-        sources=frozenset(sources),
-        zero_csum6=bool(values.get("zero-csum6", 0)),
-        remcsum_nopartial=bool(values.get("remcsum-nopartial", 0)),
-        rules=frozenset(rules),
-        origin=_named(ORIGIN, values.get("origin", 0), Origin),
-        stats=_stats(values.get("stats"), RX),
-    )
-
-
-def coalesce(messages: Iterable[Attrs]) -> list[Port]:
-    """Ports of a dump, sorted by key.
-
-    A port with many rules or sources goes on in the next messages, which repeat its
-    key and have no stats: what they have is the port's.
+    Raises:
+        UsageError: a peer of the other family, a port that is none.
     """
-    ports: dict[PortKey, Port] = {}
-    more: dict[PortKey, tuple[set[Network], set[ReceiveRule]]] = {}
-    for attrs in messages:
-        port = decode_port(attrs)
-        if port.key in ports:
-            sources, rules = more.setdefault(port.key, (set(), set()))
-            sources |= port.sources
-            rules |= port.rules
-        else:
-            ports[port.key] = port
-    for key, (sources, rules) in more.items():
-        first = ports[key]
-        ports[key] = replace(first, sources=first.sources | sources, rules=first.rules | rules)
-    return [ports[key] for key in sorted(ports, key=_order)]
-
-
-def _order(key: PortKey) -> tuple[int, int, int, int]:
-    # "any address" comes before every address; None and an address do not compare
-    return key.family, key.port, -1 if key.local is None else int(key.local), key.ifindex
-
-
-def decode_profile(attrs: Attrs) -> Profile:
-    """The profile that a message speaks of."""
-    values = dict(attrs)
-    rules = [_decode_rule(value) for name, value in attrs if name == "rule"]
-    return Profile(
-        number=values.get("number", 0),
-        format=_named(FORMAT, values.get("format", 0), Format),
-        csum=_named(CSUM, values.get("csum", 0), Csum),
-        source_ports=(values.get("sport-min", 0), values.get("sport-max", 0)),
-        origin=_named(ORIGIN, values.get("origin", 0), Origin),
-        stats=_stats(values.get("stats"), TX),
-        options=tuple(option for option in decode_options(values.get("options", b"")) if not option.padding),
-        rules=tuple(rules),
-        room=values.get("room", 0),
-    )
-
-
-def _decode_rule(attrs: Attrs) -> Rule:
-    values = dict(attrs)
-    return Rule(values.get("mark", 0), values.get("profile", 0), values.get("mask", 0xFFFFFFFF))
-
-
-def decode_info(attrs: Attrs) -> Info:
-    """What the module says of itself."""
-    values = dict(attrs)
-    return Info(
-        version=str(values.get("version", "")),
-        features=frozenset(_bits(FEATURE, values.get("features", 0))),
-        max_ports=values.get("max-ports", 0),
-        max_sources=values.get("max-sources", 0),
-        max_profiles=values.get("max-profiles", 0),
-        max_nesting=values.get("max-nesting", 0),
-        ports=values.get("ports", 0),
-        profiles=values.get("profiles", 0),
-        unprivileged=bool(values.get("unprivileged", 0)),
-        encap_bare=values.get("encap-bare", 0),
-        encap_header=values.get("encap-header", 0),
-        plain=_stats(values.get("plain"), TX),
-    )
+    attrs = port_key(key)
+    if peer.version != key.family:
+        raise UsageError(f"peer {peer} is no IPv{key.family} address")
+    attrs.append(("peer-v4", int(peer)) if isinstance(peer, IPv4Address) else ("peer-v6", peer.packed))
+    attrs.append(("peer-port", _number("UDP port", peer_port, 0, 65535)))
+    if ifindex:
+        attrs.append(("peer-ifindex", _number("ifindex", ifindex, 1, 0x7FFFFFFF)))
+    if options:
+        attrs.append(("options", options))
+    attrs.append(("body", body))
+    return attrs

@@ -12,9 +12,10 @@ from gutctl.errors import GutctlError, UnsupportedError
 from gutctl.model import Module
 
 from . import netns
+from .control import ControlStream
 from .delivered import OptionStream
 from .events import EventStream
-from .family import FAMILY, OPTIONS
+from .family import CONTROL_GROUP, FAMILY, OPTIONS
 from .fou import Fou
 from .gutless import Gutless
 from .route import Route
@@ -95,6 +96,18 @@ class Session:
         with closing(Gutless(lambda: Door(_NETLINK_GENERIC), FAMILY)) as listener:
             listener.subscribe(OPTIONS)
             return OptionStream(listener.plain_socket(), listener.options_in)
+
+    def control(self, module: Module) -> ControlStream:
+        """A stream of control messages, likewise.
+
+        Raises:
+            UnsupportedError: the in-tree module drops them, or the loaded one tells of none.
+        """
+        if module is not Module.GUTLESS:
+            raise UnsupportedError(f"the in-tree module {module} drops control messages")
+        with closing(Gutless(lambda: Door(_NETLINK_GENERIC), FAMILY)) as listener:
+            listener.subscribe(CONTROL_GROUP)
+            return ControlStream(listener.plain_socket(), listener.control_in)
 
     def close(self) -> None:
         if self._gutless is not None:

@@ -68,6 +68,11 @@ class Stream(Iterator[T]):
             elif self._wake_write >= 0:
                 os.write(self._wake_write, b"x")
 
+    @property
+    def closed(self) -> bool:
+        """Nothing comes any more."""
+        return self._closed
+
     def __del__(self) -> None:
         self._release()
 

@@ -22,6 +22,9 @@ CONTROL_NAMES = {
 
 REPORT_QUOTE_MAX = 64
 
+UNKNOWN_OPTION = 1
+"""Code of a report: an option that the receiver does not know."""
+
 
 @dataclass(frozen=True, slots=True)
 class Echo:

@@ -23,6 +23,10 @@ Reason = Literal[
     "option-missing",
     "option-value",
     "option-refused",
+    "gue-group",
+    "gue-cookie",
+    "gue-csum",
+    "control-limit",
 ]
 """Why a receiver drops a packet: the names of the kernel's counters without ``drop-``."""
 

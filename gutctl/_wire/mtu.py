@@ -131,9 +131,11 @@ def path_mtu(
     return inner_mtu + extra
 
 
-def max_inner(form: str, family: int, kind: str | None = None, option_words: int = 0, *, key: bool = False) -> int:
+def max_inner(
+    form: str, family: int, kind: str | None = None, option_words: int = 0, *, check: bool = False, key: bool = False
+) -> int:
     """The largest inner IP packet whose UDP length, and over IPv4 whose IP total length, fits 16 bits."""
-    return _max_inner(overhead(form, family, kind, option_words, key=key), family, False)
+    return _max_inner(overhead(form, family, kind, option_words, check=check, key=key), family, False)
 
 
 def _max_inner(extra: int, family: int, encap_limit: bool) -> int:

@@ -25,6 +25,7 @@ __all__ = [
     "SINGLETONS",
     "SINGLETON_OCTETS",
     "TIMING",
+    "UNDERSTOOD",
     "Action",
     "AlternateMarking",
     "Auth",
@@ -37,6 +38,7 @@ __all__ = [
     "RemoteOffload",
     "Session",
     "Timing",
+    "Understood",
     "decode_options",
     "option_value",
     "pad",
@@ -46,6 +48,7 @@ PDM = 0x0F
 ALTERNATE_MARKING = 0x12
 OBSERVED = 0x1B
 TIMING = 0x1C
+UNDERSTOOD = 0x1D
 MIN_PATH_MTU = 0x30
 GROUP = 0x58
 REMOTE_CHECKSUM = 0x59
@@ -198,6 +201,29 @@ class AlternateMarking(OptionValue, name="alternate-marking", number=ALTERNATE_M
     loss: Flag = False
     delay: Flag = False
     reserved: Annotated[int, Bits(10)] = 0
+
+
+class Understood(OptionValue, name="understood", number=UNDERSTOOD):
+    """Types of options that the sender of an echo reply acts on; all bits zero: the question."""
+
+    types: frozenset[int] = frozenset()
+
+    def check(self) -> None:
+        """Numbers of types."""
+        for number in self.types:
+            need_int("the option type", number, 0, 0xFF)
+
+    def encode(self) -> bytes:
+        """256 bits, that of type 0x00 the highest."""
+        return sum(1 << 255 - number for number in self.types).to_bytes(32, "big")
+
+    @classmethod
+    def decode(cls, data: bytes) -> Understood:
+        """Raises EncapError."""
+        if len(data) != 32:
+            raise EncapError(f"{len(data)} octets of data", hint="it has 32")
+        bits = int.from_bytes(data, "big")
+        return cls(frozenset(number for number in range(256) if bits >> 255 - number & 1))
 
 
 SINGLETONS = frozenset(one.number for one in types() if one.singleton)

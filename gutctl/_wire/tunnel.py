@@ -10,6 +10,7 @@ from typing import Any
 from gutctl._wire.control import CONTROL_NAMES, decode_control
 from gutctl._wire.error import EncapError
 from gutctl._wire.gue import Gue, Hmac, RemoteChecksum, decode_gue
+from gutctl._wire.guefields import gue_checksum_state, gue_pseudo_sum
 from gutctl._wire.gutless import Gutless, decode_gutless
 from gutctl._wire.names import protocol_name
 from gutctl._wire.options import Option, option_value
@@ -17,7 +18,7 @@ from gutctl._wire.record import Field, Layer
 from gutctl._wire.remote import remote_fits, remote_of, remote_value
 from gutctl._wire.sums import check_state
 from gutctl._wire.verdict import Dropped, payload_format, receive_verdict
-from gutctl._wire.walk import Found, Place
+from gutctl._wire.walk import Found, Place, checksum_words
 
 
 def fou(place: Place, protocol: int) -> Found:
@@ -28,19 +29,23 @@ def fou(place: Place, protocol: int) -> Found:
     return Found(layer, protocol, replace(place, carrier="fou"), tunnel=True)
 
 
-def tunnel(place: Place, *, udp_checksum: bool) -> Found:
+def tunnel(place: Place, *, udp_checksum: bool, udp_ports: tuple[int, int] | None = None) -> Found:
     """One of the formats that share a port, told by their first two bits.
 
+    ``udp_ports``: source and destination, which GUE's own checksum covers; None: not known.
     Raises EncapError with ``where`` counted from the start of the frame.
     """
     if place.left == 0:
         raise EncapError("the UDP payload is empty", place.at, None, "truncated")
     payload = place.rest
     form = payload_format(payload[0])
-    verdict = _verdict(payload, udp_checksum)
+    pseudo = None
+    if udp_ports and place.source is not None and place.destination is not None:
+        pseudo = gue_pseudo_sum(place.source, place.destination, *udp_ports)
+    verdict = _verdict(payload, udp_checksum, None if place.unverified else pseudo)
     try:
         if form == "gue0":
-            return _gue(place, payload, verdict)
+            return _gue(place, payload, verdict, pseudo)
         if form == "gutless":
             return _gutless(place, payload, verdict)
     except EncapError as error:
@@ -59,9 +64,9 @@ def tunnel(place: Place, *, udp_checksum: bool) -> Found:
     )
 
 
-def _verdict(payload: bytes, udp_checksum: bool) -> tuple[Field, ...]:
+def _verdict(payload: bytes, udp_checksum: bool, pseudo: int | None) -> tuple[Field, ...]:
     """What a port with default settings does with it, worth a word where it drops."""
-    verdict = receive_verdict(payload, udp_checksum=udp_checksum)
+    verdict = receive_verdict(payload, udp_checksum=udp_checksum, pseudo=pseudo)
     if isinstance(verdict, Dropped):
         text = f"a port with default settings drops it: {verdict.reason}"
         return (Field("drop_reason", verdict.reason, text),)
@@ -74,6 +79,8 @@ def _plain(value: Any) -> Any:
         return value.hex()
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, frozenset):
+        return " ".join(f"0x{number:02x}" for number in sorted(value))
     return value
 
 
@@ -95,7 +102,14 @@ _GUE_FIELDS = {
 }
 
 
-def _gue(place: Place, payload: bytes, verdict: tuple[Field, ...]) -> Found:
+def _gue_state(place: Place, header: Gue, payload: bytes, pseudo: int | None) -> str:
+    """Of the draft's checksum; why it could not be verified, where it could not."""
+    if place.unverified:
+        return place.unverified
+    return "no IP header" if pseudo is None else gue_checksum_state(header, payload, pseudo)
+
+
+def _gue(place: Place, payload: bytes, verdict: tuple[Field, ...], pseudo: int | None) -> Found:
     header, size = decode_gue(payload)
     fields = [
         Field("control", header.control, ""),
@@ -114,7 +128,12 @@ def _gue(place: Place, payload: bytes, verdict: tuple[Field, ...]) -> Found:
             value = _plain(asdict(value))
         if isinstance(header.security, Hmac) and name == "security":
             value = {"hmac": value.pop("mac"), **value}
-        fields.append(Field(label.replace(" ", "_"), value, _words(value), own_line=True))
+        text = _words(value)
+        if name == "checksum":
+            state = _gue_state(place, header, payload[size:], pseudo)
+            fields.append(Field("header_checksum_state", state, ""))
+            text += f", {checksum_words(state)}"
+        fields.append(Field(label.replace(" ", "_"), value, text, own_line=True))
     if header.magic:
         fields.append(Field("magic", True, "ffd871a2b4e7c965", own_line=True))
     if header.private is not None:

@@ -10,8 +10,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from gutctl._wire.control import ECHO_REPLY, ECHO_REQUEST, REPORT, REPORT_QUOTE_MAX
 from gutctl._wire.error import EncapError, Reason
-from gutctl._wire.gue import CONTROL, FLAG_PRIVATE, FLAG_R, HLEN_MASK, PRIVATE_REMOTE, fields_octets
+from gutctl._wire.gue import (
+    CONTROL,
+    FLAG_G,
+    FLAG_K,
+    FLAG_PRIVATE,
+    FLAG_R,
+    HLEN_MASK,
+    PRIVATE_REMOTE,
+    SEC_MASK,
+    SEC_OCTETS,
+    SEC_SHIFT,
+    fields_octets,
+)
+from gutctl._wire.guefields import NO_FIELDS, GueFields, judge_gue
 from gutctl._wire.options import PADN, REMOTE_CHECKSUM, SINGLETON_OCTETS, Option
 from gutctl._wire.rule import ReceiveRule, judge_options
 from gutctl._wire.sums import NEUTRAL, ones_sum
@@ -49,6 +63,20 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """The packet is a control message that the port acts on."""
+
+    type: int
+    """1 echo request, 2 echo reply, 3 report."""
+    header_octets: int
+
+    @property
+    def counter(self) -> str:
+        """The name under which the kernel counts it, a request when it is answered."""
+        return {ECHO_REQUEST: "echo-requests", ECHO_REPLY: "echo-replies", REPORT: "reports"}[self.type]
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """The packet is dropped and counted under ``reason``."""
 
@@ -76,13 +104,18 @@ def receive_verdict(
     fou_protocol: int | None = None,
     udp_checksum: bool = True,
     rules: Collection[ReceiveRule] = (),
-) -> Accepted | Dropped:
+    gue: GueFields = NO_FIELDS,
+    pseudo: int | None = None,
+) -> Accepted | Control | Dropped:
     """Judge a UDP payload as a port of the kernel module does.
 
     ``accept``: names of formats (``gue0``, ``bare``, ``gutless``; or ``fou`` alone, with
     ``fou_protocol``). ``inner``: accepted inner protocols. ``udp_checksum``: the datagram had a UDP
     checksum, which was verified; only without one is a Check word looked at. ``rules``: the port's
-    receive rules; a type that has one is known, whatever its action bits. The source of the packet and the depth of nesting (drop reasons ``source`` and ``nesting``) are not judged here.
+    receive rules; a type that has one is known, whatever its action bits. ``gue``: fields of GUE 0 that the port
+    requires. ``pseudo``: :func:`gue_pseudo_sum` of the datagram, None: not known, and GUE's checksum is taken for right.
+    The source of the packet, the depth of nesting and how often a source asks (drop reasons ``source``, ``nesting``
+    and ``control-limit``) are not judged here.
     Raises EncapError for arguments that no port can have, never for the payload.
     """
     if "fou" in accept:
@@ -97,7 +130,7 @@ def receive_verdict(
     if form not in accept:
         return Dropped("format")
     if form == "bare":
-        missing = judge_options((), rules)
+        missing = judge_gue(b"\x40", gue, pseudo) or judge_options((), rules)
         return Dropped(missing) if missing else _judge_inner(payload, 0, 4 if payload[0] >> 4 == 4 else 41, inner)
 
     size = 4 + 4 * (payload[0] & HLEN_MASK)
@@ -105,8 +138,11 @@ def receive_verdict(
         return Dropped("truncated")
     known = {rule.type for rule in rules}
     reason = _gue(payload, size) if form == "gue0" else _gutless(payload, size, udp_checksum, known)
+    reason = reason or judge_gue(payload, gue, pseudo)
     if reason:
         return Dropped(reason)
+    if payload[0] & CONTROL:
+        return _judge_control(payload[1], size, len(payload) - size)
     options = _present(payload[4:size]) if form == "gutless" else ()
     if refused := judge_options(options, rules):
         return Dropped(refused)
@@ -125,8 +161,8 @@ def _words(octets: bytes) -> _Remote:
 def _gue(payload: bytes, size: int) -> Reason | None:
     """Why a GUE 0 header drops the packet.
 
-    Of the fields, remote checksum in its two forms is acted on and no other. ``length`` is said rather
-    than ``flags`` where every flag is defined, and their fields are not all there.
+    Of the fields, group, cookie, checksum and remote checksum in its two forms are acted on and no other.
+    ``length`` is said rather than ``flags`` where every flag is defined, and their fields are not all there.
     """
     flags = payload[2] << 8 | payload[3]
     wanted = fields_octets(flags)
@@ -141,29 +177,33 @@ def _gue(payload: bytes, size: int) -> Reason | None:
         wanted += 4 if private else 0
     if wanted > size - 4:
         return "length"
-    if flags & ~(FLAG_R | FLAG_PRIVATE) or (flags & FLAG_R and private):
+    if flags & ~(FLAG_G | SEC_MASK | FLAG_R | FLAG_K | FLAG_PRIVATE) or (flags & FLAG_R and private):
         return "flags"
+    if (flags & SEC_MASK) >> SEC_SHIFT > 3:
+        return "flags"  # an HMAC
     if payload[0] & CONTROL:
         # what an experiment is stands in the first word behind the header
         return "truncated" if payload[1] == 255 and len(payload) - size < 4 else "control"
     if payload[1] == 0:
         return "protocol-zero"
-    if flags & FLAG_R:
-        return _judge_remote(_words(payload[4:8]), len(payload) - size)
-    return _judge_remote(_words(payload[8:12]), len(payload) - size) if private else None
+    at = 4 + 4 * bool(flags & FLAG_G) + SEC_OCTETS[(flags & SEC_MASK) >> SEC_SHIFT]
+    if private:
+        at = wanted
+    elif not flags & FLAG_R:
+        return None
+    return _judge_remote(_words(payload[at : at + 4]), len(payload) - size)
 
 
 def _gutless(payload: bytes, size: int, udp_checksum: bool, known: Collection[int]) -> Reason | None:
     """Why a GUT-less header drops the packet."""
-    if payload[0] & CONTROL:
-        return "control"
+    control = payload[0] & CONTROL
     reason, remote = _options(payload[4:size], known)
     if reason:
         return reason
     check = payload[2:4] != b"\0\0"
-    if remote and check:
+    if remote and (check or control):
         return "options"
-    if payload[1] == 0:
+    if payload[1] == 0 and not control:
         return "protocol-zero"
     if check and not udp_checksum and ones_sum(payload) != NEUTRAL:
         return "check"
@@ -215,6 +255,12 @@ def _judge_remote(remote: _Remote, octets: int) -> Reason | None:
     """Start and offset, in so many octets behind the header."""
     start, offset = remote
     return None if start <= offset <= octets - 2 else "remcsum"
+
+
+def _judge_control(kind: int, size: int, body: int) -> Control | Dropped:
+    """The type and the octets of the body decide; what it says is for who listens."""
+    most = {ECHO_REQUEST: body, ECHO_REPLY: body, REPORT: 4 + REPORT_QUOTE_MAX}.get(kind, 0)
+    return Control(kind, size) if 4 <= body <= most else Dropped("control")
 
 
 def _judge_inner(

@@ -29,6 +29,7 @@ TABLE = {
     "onpath": ("gutctl.cli.onpath:onpath", "Devices of a router that lower the path MTU in passing packets."),
     "ext": ("gutctl.cli.ext_all:ext", "Options of the GUT-less header: types, what tunnels send, what ports do."),
     "stats": ("gutctl.cli.stats:stats", "Counters of ports, profiles, plain links and devices on the path."),
+    "ping": ("gutctl.cli.ping:ping", "Ask a peer for replies: loss, round trip, options understood."),
     "monitor": ("gutctl.cli.monitor:monitor", "Print ports, profiles and devices on the path as they change."),
     "decode": ("gutctl.cli.decode:decode", "Take packets apart, header by header."),
     "doctor": ("gutctl.cli.doctor:doctor", "Look for what keeps tunnels from working."),

@@ -12,10 +12,12 @@ import click
 from gutctl import checks
 from gutctl.backend import backend
 from gutctl.cli.context import OPTION_TYPE, RULE, Checked, Session, changing, common, pass_session
+from gutctl.cli.gue_text import gue_given, gue_options
 from gutctl.cli.output import carry_out, columns, note, show
 from gutctl.cli.port_text import details, list_rows, result_lines
 from gutctl.errors import NotFoundError, UnsupportedError, UsageError
-from gutctl.model import Module, Port, PortKey, ReceiveRule
+from gutctl.keyfile import parse_key
+from gutctl.model import Answer, GueFields, Key, Module, Port, PortKey, ReceiveRule
 from gutctl.plan import Plan
 from gutctl.planners.port import PortChange, plan_port_add, plan_port_del, plan_port_set
 from gutctl.planners.words import port_name
@@ -27,8 +29,13 @@ __all__ = ["finish", "key_options", "named_key", "one_for_each", "port", "record
 F = TypeVar("F", bound=Callable[..., Any])
 
 PREFIX = Checked("PREFIX", lambda text: checks.prefix(text))
+ANSWERS = "What it sends of its own accord: echo, report, both with a comma, or none.  [echo,report]"
 REMCSUM = "Write a checksum that the sender left to us at once, not when it is needed."
+KEYS = "A key that packets may be signed by: ID, and the file with its secret; may be repeated: docs/extensions.md."
+REQUIRE = "Drop packets that are signed by none of the keys, whatever their format."
+KEY = Checked("ID=@FILE", lambda text: parse_key(text, f"--key {text}"))
 RULES = "What is done about a type of option: ignore, require, drop, deliver; may be repeated: docs/extensions.md."
+VERIFY = "What the kernel verifies of packets with a Check word: all, or headers where they tell it."
 OPEN = "everybody can now inject packets here (the class of CVE-2024-7596): --from is safer"
 
 
@@ -79,6 +86,7 @@ def receive_options(function: F) -> F:
                 "--from", "sources", multiple=True, type=PREFIX,
                 help="Who may send to it; may be repeated.",
             ),
+            gue_options("Require"),
         ]
     ):  # fmt: skip
         function = decorator(function)
@@ -123,6 +131,10 @@ def port() -> None:
 @click.option("--zero-csum6", is_flag=True, help="Accept UDP checksum 0 over IPv6 (RFC 6935).")
 @click.option("--remcsum-nopartial/--no-remcsum-nopartial", default=False, help=REMCSUM)
 @click.option("--rule", "rules", multiple=True, type=RULE, help=RULES)
+@click.option("--key", "keys", multiple=True, type=KEY, help=KEYS)
+@click.option("--require-auth", is_flag=True, help=REQUIRE)
+@click.option("--control", "answers", type=Checked("ANSWERS", checks.answers), help=ANSWERS)
+@click.option("--verify", type=click.Choice(["all", "headers"]), default="all", help=VERIFY, show_default=True)
 @changing
 @pass_session
 def add(session: Session, /, **given: Any) -> None:
@@ -141,6 +153,8 @@ def add(session: Session, /, **given: Any) -> None:
     inner = given["inner"] or default
     if fou_protocol is not None and given["remcsum_nopartial"]:
         raise UsageError("--remcsum-nopartial: FOU has no header that could leave a checksum to this end")
+    if given["answers"] is not None and (fou_protocol is not None or not does.counters):
+        raise UsageError("--control: FOU, and the in-tree module, have no control messages to answer")
     if fou_protocol is not None and fou_protocol not in inner:
         raise UsageError(f"--inner: a FOU port's protocol, {fou_protocol}, is its inner one")
     wanted = Port(
@@ -153,8 +167,13 @@ def add(session: Session, /, **given: Any) -> None:
         zero_csum6=given["zero_csum6"] or (key.family == 6 and not does.source_lists),
         remcsum_nopartial=given["remcsum_nopartial"],
         rules=frozenset(one_for_each(given["rules"])),
+        keys=_one_of_each(given["keys"]),
+        require_auth=given["require_auth"],
+        answers=frozenset(Answer) if given["answers"] is None else given["answers"],
+        verify_headers=given["verify"] == "headers",
         module=does.module,
         from_port=given["from_port"] or 0,
+        gue=GueFields(**gue_given(given)),
     )
     does.check_port(wanted)
     if given["any_source"]:
@@ -162,6 +181,14 @@ def add(session: Session, /, **given: Any) -> None:
     world = session.world.using(does.module)
     plan, after = plan_port_add(world, wanted, session.command("port"))
     finish(session, world, plan, after)
+
+
+def _one_of_each(keys: Sequence[Key]) -> frozenset[Key]:
+    """The keys. Raises UsageError for two of one id."""
+    for at, key in enumerate(keys):
+        if key.id in (other.id for other in keys[:at]):
+            raise UsageError(f"--key: two of id {key.id}", "the id is how a packet names its key")
+    return frozenset(keys)
 
 
 def one_for_each(rules: Sequence[ReceiveRule]) -> Sequence[ReceiveRule]:
@@ -193,21 +220,32 @@ def holder(session: Session, key: PortKey) -> World:
 @click.option("--zero-csum6/--no-zero-csum6", default=None, help="Accept UDP checksum 0 over IPv6.")
 @click.option("--remcsum-nopartial/--no-remcsum-nopartial", default=None, help=REMCSUM)
 @click.option("--rule", "rules", multiple=True, type=RULE, help=RULES)
+@click.option("--key", "keys", multiple=True, type=KEY, help=KEYS)
+@click.option("--no-key", "no_keys", multiple=True, type=click.IntRange(0, 65535), help="Without the key of this id; may be repeated.")
+@click.option("--require-auth/--no-require-auth", default=None, help=REQUIRE)
 @click.option("--no-rule", "no_rules", multiple=True, type=OPTION_TYPE, help="No rule for this type any more; may be repeated.")
+@click.option("--control", "answers", type=Checked("ANSWERS", checks.answers), help=ANSWERS.partition("  [")[0])
+@click.option("--verify", type=click.Choice(["all", "headers"]), help=VERIFY)
 @changing
 @pass_session
 def set_(session: Session, /, **given: Any) -> None:
     """Change what is given while the port runs; --from replaces all prefixes."""
     key = named_key(session, given, [*given["add_from"], *given["del_from"]])
     settings: dict[str, Any] = {
-        name: given[name] for name in ("any_source", "zero_csum6", "remcsum_nopartial") if given[name] is not None
+        name: given[name]
+        for name in ("any_source", "zero_csum6", "remcsum_nopartial", "require_auth", "answers")
+        if given[name] is not None
     }
     if given["zero_csum6"] and key.family == 4:
         raise UsageError("--zero-csum6: over IPv4 a packet without a checksum is always accepted")
+    if given["verify"]:
+        settings["verify_headers"] = given["verify"] == "headers"
     if given["accepted"]:
         settings["accept"], settings["fou_protocol"] = given["accepted"]
     if given["inner"]:
         settings["inner"] = given["inner"]
+    if fields := gue_given(given):
+        settings["gue"] = fields
     replace_all = frozenset(given["sources"]) if given["sources"] else None
     if replace_all is not None and "any_source" not in settings:
         settings["any_source"] = False
@@ -216,9 +254,11 @@ def set_(session: Session, /, **given: Any) -> None:
     rules, gone = one_for_each(given["rules"]), frozenset(given["no_rules"])
     if any(rule.type in gone for rule in rules):
         raise UsageError("--rule and --no-rule for one type: with it, or without?")
-    change = PortChange(
-        key, settings, frozenset(given["add_from"]), frozenset(given["del_from"]), replace_all, tuple(rules), gone
-    )
+    keys, dropped = _one_of_each(given["keys"]), frozenset(given["no_keys"])
+    if any(one.id in dropped for one in keys):
+        raise UsageError("--key and --no-key of one id: with it, or without?")
+    prefixes = frozenset(given["add_from"]), frozenset(given["del_from"]), replace_all
+    change = PortChange(key, settings, *prefixes, tuple(rules), gone, tuple(keys), dropped)
     if change == PortChange(key):
         raise UsageError("nothing to change was given", "gutctl port set --help")
     if given["any_source"]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gutctl.cli.gue_text import gue_text
+from gutctl.cli.option_text import key_text
 from gutctl.cli.output import drops, fields, octets
 from gutctl.cli.tunnel_text import accept, who
 from gutctl.planners.words import endpoint
 from gutctl.records import Record
 
-__all__ = ["details", "list_rows", "name", "result_lines", "rule_line"]
+__all__ = ["control", "details", "list_rows", "name", "result_lines", "rule_line"]
 
 MADE_BY = {"admin": "port add", "tunnel": "tunnel add", None: "-"}
 
@@ -28,8 +30,11 @@ def _module(record: Record) -> str:
 
 def result_lines(record: Record) -> list[str]:
     """After add and set."""
-    lines = [f"{name(record)} accepts {accept(record)} from {who(record)}{_module(record)}"]
-    return lines + [f"  rule {rule['rule']}" for rule in record["rules"]]
+    needs = f", requires {gue_text(record['gue'])}" if record["gue"] else ""
+    lines = [f"{name(record)} accepts {accept(record)} from {who(record)}{needs}{_module(record)}"]
+    lines += [f"  rule {rule['rule']}" for rule in record["rules"]]
+    lines += [f"  key {key_text(key)}" for key in record["keys"]]
+    return [*lines, "  auth required"] if record["require_auth"] else lines
 
 
 def rule_line(rule: Record) -> str:
@@ -57,12 +62,23 @@ def details(record: Record) -> list[str]:
             ("no checksum", "accepted" if zero else "refused"),
             ("remote checksum", "written at once" if record["remcsum_nopartial"] else "left partial"),
             *(("rule", rule_line(rule)) for rule in record["rules"]),
+            *(("key", key_text(key)) for key in record["keys"]),
+            *([("auth", "required")] if record["require_auth"] else []),
+            ("requires of GUE", gue_text(record["gue"])),
+            ("answers", " ".join(record["answers"]) or "nothing"),
+            ("verifies", "headers" if record["verify_headers"] else "all"),
             ("made by", MADE_BY[record["origin"]]),
             ("received", f"{stats['packets']} packets, {stats['octets']} octets" if stats else "-"),
             ("merged", f"{stats['offloaded']} packets" if stats else "-"),
             ("drops", drops(stats["drops"]) if stats else "-"),
+            ("control", control(stats["control"]) if stats else "-"),
         ]
     )
+
+
+def control(counters: Record) -> str:
+    """``echo requests 3, reports sent 1``; ``-`` where there was none."""
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counters.items() if count) or "-"
 
 
 def list_rows(records: Sequence[Record]) -> list[list[str]]:

@@ -11,10 +11,11 @@ import click
 from gutctl import checks
 from gutctl._wire.optiontype import Option
 from gutctl.cli.context import OPTION, OPTION_HELP, Checked, Session, changing, common, pass_session
-from gutctl.cli.option_text import rule_text
+from gutctl.cli.gue_text import gue_given, gue_options, gue_text
+from gutctl.cli.option_text import key_text, rule_text
 from gutctl.cli.output import carry_out, columns, drops, fields, octets, show
 from gutctl.errors import NotFoundError, UsageError
-from gutctl.model import DEFAULT_SOURCE_PORTS, Csum, Format, Profile
+from gutctl.model import DEFAULT_SOURCE_PORTS, Csum, Format, GueFields, Profile
 from gutctl.plan import Plan
 from gutctl.planners.profile import plan_profile_add, plan_profile_del, plan_profile_set
 from gutctl.planners.words import range_word
@@ -48,20 +49,29 @@ def profile() -> None:
 @click.option("--sport", type=SPORT, help="Source port: by flow, fixed, or a range.  [auto]")
 @click.option("--option", "options", multiple=True, type=OPTION, help=OPTION_HELP)
 @click.option("--room", type=click.IntRange(0, 124), default=0, help="Octets links keep for options, at least.  [as needed]")
+@gue_options("Send")
 @changing
 @pass_session
 def add(
     session: Session,
+    /,
     number: int | None,
     form: str,
     csum: str,
     sport: tuple[int, int] | None,
     options: tuple[Option, ...],
     room: int,
+    **gue: Any,
 ) -> None:
     """Make a profile. Without NUMBER one of the same content will do, else any free number."""
     wanted = Profile(
-        number or 0, Format(form), Csum(csum), sport or DEFAULT_SOURCE_PORTS, options=options, room=(room + 3) // 4
+        number or 0,
+        Format(form),
+        Csum(csum),
+        sport or DEFAULT_SOURCE_PORTS,
+        options=options,
+        room=(room + 3) // 4,
+        gue=GueFields(**gue_given(gue)),
     )
     plan, result = plan_profile_add(session.gutless("profiles"), wanted, session.command("profile"))
     _finish(session, plan, lambda: result[0])
@@ -74,16 +84,19 @@ def add(
 @click.option("--sport", type=SPORT, help="Source port: by flow, fixed, or a range.")
 @click.option("--option", "options", multiple=True, type=OPTION, help=OPTION_HELP)
 @click.option("--no-options", is_flag=True, help="Without options.")
+@gue_options("Send")
 @changing
 @pass_session
 def set_(
     session: Session,
+    /,
     number: int,
     form: str | None,
     csum: str | None,
     sport: tuple[int, int] | None,
     options: tuple[Option, ...],
     no_options: bool,
+    **gue: Any,
 ) -> None:
     """Change what is given while links send with it."""
     changes: dict[str, Any] = {}
@@ -97,6 +110,8 @@ def set_(
         raise UsageError("--option and --no-options: with these, or without any?")
     if options or no_options:
         changes["options"] = options
+    if asked := gue_given(gue):
+        changes["gue"] = asked
     if not changes:
         raise UsageError("nothing to change was given", "gutctl profile set --help")
     plan, after = plan_profile_set(session.gutless("profiles"), number, changes)
@@ -136,6 +151,8 @@ def _result(record: Record) -> list[str]:
     words = [f"format {record['format']}", f"csum {record['csum']}", f"sport {_sport(record)}"]
     if record["options"]:
         words.append(f"options {' '.join(record['options'])}")
+    if record["gue"]:
+        words.append(gue_text(record["gue"]))
     words += map(rule_text, record["rules"])
     return [f"{_name(record['number'])}: {', '.join(words)}"]
 
@@ -161,7 +178,9 @@ def _details(record: Record) -> list[str]:
             ("csum", record["csum"]),
             ("source ports", _sport(record)),
             ("options", " ".join(record["options"]) or "none"),
+            ("fields of GUE", gue_text(record["gue"])),
             ("room", f"{record['room']} octets of options"),
+            *([("key", key_text(record["key"]))] if record["key"] else []),
             *(("rule", rule_text(rule)) for rule in record["rules"]),
             ("made by", {"admin": "profile add", "tunnel": "tunnel add"}[record["origin"]]),
             ("sent", f"{stats['packets']} packets, {stats['octets']} octets"),

@@ -8,6 +8,7 @@ import click
 from gutctl.cli.context import Session, common, pass_session
 from gutctl.cli.onpath_text import name
 from gutctl.cli.output import show
+from gutctl.cli.port_text import control
 from gutctl.planners.words import endpoint
 from gutctl.records import Record, info_record, onpath_record, port_record, profile_record, stats_record
 
@@ -68,4 +69,6 @@ def _counters(title: str, words: tuple[str, str], counters: Record) -> list[str]
     if counters["icmp_errors"]:
         lines.append(f"  told of  {counters['icmp_errors']} ICMP errors")
     lines += [f"  dropped  {count} {reason}" for reason, count in counters["drops"].items() if count]
+    if any(counters["control"].values()):
+        lines.append(f"  control  {control(counters['control'])}")
     return lines

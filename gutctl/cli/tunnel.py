@@ -12,11 +12,12 @@ import click
 from gutctl import checks
 from gutctl.backend import backend
 from gutctl.cli.context import NAME, OPTION, OPTION_HELP, Checked, Session, changing, common, pass_session
+from gutctl.cli.gue_text import gue_given, gue_options
 from gutctl.cli.output import carry_out, columns, show
 from gutctl.cli.tunnel_text import list_rows, result_lines, show_lines
 from gutctl.errors import NotFoundError, UsageError
 from gutctl.kinds import KINDS, MODES, usual_kind
-from gutctl.model import DEFAULT_PORT, DEFAULT_SOURCE_PORTS, Address, Csum, Format, Module
+from gutctl.model import DEFAULT_PORT, DEFAULT_SOURCE_PORTS, Address, Csum, Format, GueFields, Module
 from gutctl.plan import Plan
 from gutctl.planners.sharing import find_port
 from gutctl.planners.tunnel_add import AddRequest, plan_add
@@ -146,6 +147,7 @@ def settings(function: F) -> F:
                 type=Checked("PREFIX", lambda text: checks.prefix(text)),
                 help="Who may send to the port; may be repeated.  [the peer]",
             ),
+            gue_options("Send, and require of the peer,"),
         ]
     ):  # fmt: skip
         function = option(function)
@@ -209,6 +211,7 @@ def _add_request(session: Session, given: dict[str, Any]) -> AddRequest:
         source_ports=given["sport"] or DEFAULT_SOURCE_PORTS,
         csum=Csum(given["csum"] or Csum.FULL),
         options=given["options"],
+        gue=GueFields(**gue_given(given)),
         mtu=mtu,
         mtu_fixed=mtu is not None,
         ttl=64 if given["ttl"] is None else given["ttl"],
@@ -283,6 +286,8 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
         )
         if given[name] is not None
     }  # fmt: skip
+    if fields := gue_given(given):
+        changes["gue"] = fields
     if changes.get("local") == ANY:
         changes["local"] = None
     if changes.get("mtu") == AUTO:

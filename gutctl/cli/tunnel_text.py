@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gutctl.cli.option_text import rule_text
+from gutctl.cli.gue_text import gue_text
+from gutctl.cli.option_text import key_text, rule_text
 from gutctl.cli.output import drops, fields, octets
 from gutctl.model import DEFAULT_SOURCE_PORTS
 from gutctl.planners.tunnel_add import inside
@@ -39,6 +40,8 @@ def result_lines(record: Record) -> list[str]:
         words.append(f"sport {_sport(record)}")
     if record["options"]:
         words.append(f"options {' '.join(record['options'])}")
+    if record["gue"]:
+        words.append(gue_text(record["gue"]))
     words += map(rule_text, record["rules"])
     if record["module"] != "gutless":
         words.append(f"module {record['module']}")
@@ -84,6 +87,8 @@ def show_lines(record: Record) -> list[str]:
         ("source ports", _sport(record)),
         ("csum", record["csum"]),
         ("options", " ".join(record["options"]) or "none"),
+        *([("signs by key", key_text(record["signs"]))] if record["signs"] else []),
+        *([("fields of GUE", gue_text(record["gue"]))] if record["gue"] else []),
         *(("rule", rule_text(rule)) for rule in record["rules"]),
         ("mtu", f"{record['mtu']}" + (" (given)" if record["mtu_fixed"] else "")),
         ("ttl", str(record["ttl"])),

@@ -10,10 +10,11 @@ from gutctl.checks import host_network
 from gutctl.door import Door
 from gutctl.model import Port
 from gutctl.plan import Difference
+from gutctl.planners.gue import gue_options, gue_word
 from gutctl.planners.options import option_words_for
 from gutctl.planners.receiving import acquire
 from gutctl.planners.sharing import find_port
-from gutctl.planners.words import number_or_inherit, options_word, prefix_list, range_word, yes
+from gutctl.planners.words import number_or_inherit, options_words, prefix_list, range_word, yes
 from gutctl.tunnel import Tunnel, kind_of
 
 __all__ = ["Comparison", "compare"]
@@ -78,7 +79,8 @@ def compare(
     range_now = f"of the missing profile {now.profile}" if now.profile_missing else range_word(now.source_ports)
     see("sport", range_now, sport, f"--sport {sport}")
     see("csum", now.csum, asked.csum, f"--csum {asked.csum}")
-    see("options", options_word(now.options), options_word(asked.options), option_words_for(asked.options))
+    see("options", *options_words(now.options, asked.options), option_words_for(asked.options))
+    see("gue", gue_word(now.gue), gue_word(asked.gue), gue_options(now.gue, asked.gue))
     ttl = number_or_inherit(asked.ttl, 0)
     see("ttl", number_or_inherit(now.ttl, 0), ttl, f"--ttl {ttl}")
     tos = number_or_inherit(asked.tos, 1)
@@ -159,6 +161,7 @@ def _sharing(
         csum=asked.csum,
         options=asked.options,
         room=asked.room,
+        gue=now.gue,
         format=asked.format if asked.inner is now.inner else now.format,
     )
     if asked.remote != now.remote and not sources_given and not asked.any_source:
@@ -166,6 +169,9 @@ def _sharing(
     port = find_port(ports, now)
     if port is None:
         return [Difference("receiving port", "missing", f"open for {_who(wish)}", f"--port {now.port}")]
+    if port.gue != now.gue:
+        wanted = gue_options(port.gue, asked.gue)
+        return [Difference("required of GUE's fields", gue_word(port.gue), gue_word(asked.gue), wanted)]
     if not now.backend.source_lists:
         if now.any_source == asked.any_source:
             return []

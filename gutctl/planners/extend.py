@@ -15,18 +15,22 @@ from gutctl.planners.tunnel_del import find_tunnel
 from gutctl.planners.tunnel_set import SetRequest, plan_set
 from gutctl.planners.words import rule_word
 from gutctl.tunnel import Tunnel
-from gutctl.world import World
+from gutctl.world import Seen, World
 
 __all__ = ["RuleRequest", "plan_attach", "plan_change", "plan_detach", "plan_rule_add", "plan_rule_del"]
 
 
 def _tunnel(world: World, name: str) -> Tunnel:
+    return _seen(world, name).tunnel
+
+
+def _seen(world: World, name: str) -> Seen:
     seen = find_tunnel(world, name)
     if seen is None:
         raise NotFoundError(f"there is no tunnel {name}", "gutctl tunnel add")
     if not seen.tunnel.backend.profiles:
         raise UnsupportedError(f"{name} is of the module {seen.tunnel.module}, which knows no options", "--module gutless")
-    return seen.tunnel
+    return seen
 
 
 def plan_attach(world: World, name: str, options: Iterable[Option]) -> tuple[Plan, Tunnel]:
@@ -103,7 +107,8 @@ def plan_rule_add(world: World, request: RuleRequest) -> tuple[Plan, Tunnel]:
     Raises ConflictError where the mark has another profile already, or the profile is a tunnel's own;
     NotFoundError where there is none; UsageError where the link cannot send its format.
     """
-    now, rule = _tunnel(world, request.name), request.rule
+    seen, rule = _seen(world, request.name), request.rule
+    now = seen.tunnel
     if rule.mark & ~rule.mask:
         raise UsageError(f"--mark 0x{rule.mark:x}/0x{rule.mask:x}: no packet fits, the mark has bits that the mask leaves out")
     same = next((one for one in now.rules if (one.mark, one.mask) == (rule.mark, rule.mask)), None)
@@ -115,7 +120,7 @@ def plan_rule_add(world: World, request: RuleRequest) -> tuple[Plan, Tunnel]:
             f"{now.name} has a rule for it: {rule_word(same)} (asked: profile {rule.profile})",
             f"gutctl ext rule del {now.name} --mark {words}, then add",
         )
-    _check_profile(world, now, rule)
+    _check_profile(world, seen, rule)
     rules = (rule, *now.rules) if request.first else (*now.rules, rule)
     return _rules(world, now, rules)
 
@@ -135,9 +140,8 @@ def _mark(rule: Rule) -> str:
     return f"0x{rule.mark:x}" if rule.mask == 0xFFFFFFFF else f"0x{rule.mark:x}/0x{rule.mask:x}"
 
 
-def _check_profile(world: World, now: Tunnel, rule: Rule) -> None:
-    seen = find_tunnel(world, now.name)
-    assert seen is not None
+def _check_profile(world: World, seen: Seen, rule: Rule) -> None:
+    now = seen.tunnel
     state = world.using(now.module).state(seen.sends)
     profile = state.numbered.get(rule.profile)
     if profile is None:

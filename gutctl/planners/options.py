@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from gutctl._wire.auth import KeyedOption
 from gutctl._wire.options import AREA_MAX, AUTH, REMOTE_CHECKSUM, SINGLETONS, TIMING
 from gutctl._wire.optiontype import Option
 from gutctl.errors import UnsupportedError, UsageError
@@ -38,9 +39,16 @@ def check_options(profile: Profile, info: Info | None = None) -> None:
         if option.type == REMOTE_CHECKSUM:
             raise UsageError("--option remote-checksum: it is the kernel that fills it in", "--csum remote")
         if option.type == AUTH:
-            raise UsageError("--option auth: keys cannot be given yet")
+            _check_auth(option, info)
         if option.padding:
             raise UsageError("--option: padding goes in by itself")
+
+
+def _check_auth(option: Option, info: Info | None) -> None:
+    if not isinstance(option, KeyedOption):
+        raise UsageError("--option auth: without a key nothing can be signed", "--option auth=ID,key=@FILE")
+    if info is not None and "auth" not in info.features:
+        raise UnsupportedError("the loaded gutless module signs no packets", "load a newer one")
 
 
 def _first(profile: Profile, kind: int) -> Option:

@@ -12,13 +12,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gutctl.backend import backend
+from gutctl.cookies import recall
 from gutctl.door import Door
 from gutctl.errors import ConflictError, InUseError, NotFoundError, UnsupportedError, UsageError
 from gutctl.ext_api import format_rule
-from gutctl.model import Accept, Module, Network, Origin, Port, PortKey, ReceiveRule
+from gutctl.keyfile import format_key
+from gutctl.model import PORT_KEYS_MAX, Accept, Key, Module, Network, Origin, Port, PortKey, ReceiveRule
 from gutctl.plan import Difference, Plan, Step, Verdict, conflict
+from gutctl.planners.gue import check_gue_port, gue_options, gue_word, put_back, with_gue
 from gutctl.planners.sharing import find_port, no_foreign_socket, no_overlap, open_port, port_command, users, who
-from gutctl.planners.words import accept_word, port_name, prefix_list, protocol_list, receive_rules_word, yes
+from gutctl.planners.words import (
+    accept_word,
+    answer_list,
+    keys_word,
+    port_name,
+    prefix_list,
+    protocol_list,
+    receive_rules_word,
+    verify_word,
+    yes,
+)
 from gutctl.tunnel import Tunnel
 from gutctl.world import State, World
 
@@ -53,6 +66,23 @@ def options(key: PortKey, device: str | None = None) -> str:
     return " ".join(words)
 
 
+def _check_verify(port: Port, state: State, before: bool = False) -> list[str]:
+    """What is to be known of a port that shall verify headers. UsageError, UnsupportedError where it cannot."""
+    if not port.verify_headers:
+        return []
+    if Accept.GUTLESS not in port.accept:
+        raise UsageError(
+            f"--verify headers: {port_name(port)} does not accept format gutless, which alone has headers for that",
+            "--verify all, or --accept with gutless in it",
+        )
+    if before:
+        return []
+    if state.info is not None and "verify-headers" not in state.info.features:
+        raise UnsupportedError("the loaded gutless module, or its kernel, verifies all of a packet alone", "--verify all")
+    saves = "it saves something where IPv4 behind a Check word is forwarded, and neither device nor GRO has summed it"
+    return [f"verify headers: a damaged payload is left to the inner protocol; {saves}"]
+
+
 def plan_port_add(world: World, wanted: Port, command: str = "gutctl port") -> tuple[Plan, Port]:
     """The plan, and the port as it will be.
 
@@ -61,14 +91,18 @@ def plan_port_add(world: World, wanted: Port, command: str = "gutctl port") -> t
     """
     state = world.state(world.here)
     _check_rules(wanted, state)
+    _check_keys(wanted, state)
     now = _get(world, state, wanted.key)
     name = port_name(wanted)
     kernel = world.door
+    check_gue_port(wanted, kernel.info() if wanted.gue else None)
+    notes = _check_verify(wanted, state)
     if now is None:
         no_overlap(state.ports, wanted.key)
         no_foreign_socket(kernel, wanted.key)
         plan = Plan(name, Verdict.ADDED, [open_port(kernel, wanted)])
         plan.diff.append(f"+ {name}  from {who(wanted)}")
+        plan.notes += notes
         return plan, wanted
     if not _lists(world):
         return _unlisted(world, state, now, wanted, command)
@@ -166,7 +200,16 @@ def _differences(now: Port, wanted: Port) -> list[Difference]:
         ("remcsum-nopartial", now.remcsum_nopartial, wanted.remcsum_nopartial),
     ):
         see(name, yes(is_), yes(want), f"--{name}" if want else f"--no-{name}")
+    if now.keys != wanted.keys:
+        see("keys", keys_word(now.keys), keys_word(wanted.keys), _key_options(now, wanted))
+    require = "--require-auth" if wanted.require_auth else "--no-require-auth"
+    see("require-auth", yes(now.require_auth), yes(wanted.require_auth), require)
     see("rules", receive_rules_word(now.rules), receive_rules_word(wanted.rules), _rule_options(now, wanted))
+    see("gue", gue_word(now.gue), gue_word(wanted.gue), gue_options(now.gue, wanted.gue))
+    answers = answer_list(wanted.answers)
+    see("control", answer_list(now.answers), answers, f"--control {answers}")
+    verify = verify_word(wanted)
+    see("verify", verify_word(now), verify, f"--verify {verify}")
     return found
 
 
@@ -179,6 +222,33 @@ def _rule_options(now: Port, wanted: Port) -> str:
     gone = sorted(_types(now.rules) - _types(wanted.rules))
     words = [f"--no-rule 0x{number:02x}" for number in gone]
     return " ".join([*words, *(f"--rule {format_rule(rule)}" for rule in sorted(wanted.rules - now.rules, key=lambda one: one.type))])
+
+
+def _ids(keys: frozenset[Key]) -> set[int]:
+    return {key.id for key in keys}
+
+
+def _key_options(now: Port, wanted: Port) -> str:
+    """What to give to ``port set`` to have those keys."""
+    words = [f"--no-key {number}" for number in sorted(_ids(now.keys) - _ids(wanted.keys))]
+    return " ".join([*words, *(f"--key {format_key(key)}" for key in sorted(wanted.keys - now.keys, key=lambda one: one.id))])
+
+
+def _check_keys(port: Port, state: State) -> None:
+    """Raise UsageError for keys that no such port can have, UnsupportedError where the module has none."""
+    if port.require_auth and not port.keys:
+        raise UsageError(f"{port_name(port)}: without a key nothing could pass", "--key ID=@FILE, or --no-require-auth")
+    if not port.keys:
+        return
+    if Accept.GUTLESS not in port.accept:
+        raise UsageError(
+            f"{port_name(port)} accepts {accept_word(port.accept, port.fou_protocol)}: only GUT-less has option auth",
+            "--accept gutless beside others, or no keys",
+        )
+    if len(port.keys) > PORT_KEYS_MAX:
+        raise UsageError(f"{port_name(port)}: {len(port.keys)} keys", f"a port has {PORT_KEYS_MAX} at most; --no-key ID takes one away")
+    if state.info is not None and "auth" not in state.info.features:
+        raise UnsupportedError("the loaded gutless module verifies no option auth", "load a newer one")
 
 
 def _check_rules(port: Port, state: State) -> None:
@@ -204,7 +274,8 @@ class PortChange:
 
     key: PortKey
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """accept, fou_protocol, inner, any_source, zero_csum6, remcsum_nopartial: fields of Port."""
+    """accept, fou_protocol, inner, any_source, zero_csum6, remcsum_nopartial, answers, verify_headers: fields of Port;
+    gue: a dictionary of fields of GueFields."""
     add: frozenset[Network] = frozenset()
     remove: frozenset[Network] = frozenset()
     replace_all: frozenset[Network] | None = None
@@ -212,6 +283,10 @@ class PortChange:
     """Each in place of the one for its type."""
     remove_rules: frozenset[int] = frozenset()
     """Types."""
+    keys: tuple[Key, ...] = ()
+    """Each in place of the one of its id."""
+    remove_keys: frozenset[int] = frozenset()
+    """Ids."""
 
 
 def plan_port_set(world: World, change: PortChange) -> tuple[Plan, Port]:
@@ -225,13 +300,20 @@ def plan_port_set(world: World, change: PortChange) -> tuple[Plan, Port]:
     now = _get(world, state, change.key)
     if now is None:
         raise NotFoundError(f"there is no {port_name(change.key)}", "gutctl port list")
-    after = replace(now, **change.settings)
+    after = replace(now, **with_gue(now.gue, change.settings))
     sources = now.sources if change.replace_all is None else change.replace_all
     rules = {rule.type: rule for rule in (*now.rules, *change.rules)}
     kept = frozenset(rule for number, rule in rules.items() if number not in change.remove_rules)
     after = replace(after, sources=(sources - change.remove) | change.add, rules=kept)
+    keys = {key.id: key for key in (*now.keys, *change.keys)}
+    # one that is there already keeps what the kernel knows of it
+    held = frozenset(key for number, key in keys.items() if number not in change.remove_keys)
+    after = replace(after, keys=held)
     _check_format(now, after)
     _check_rules(after, state)
+    _check_keys(after, state)
+    check_gue_port(after, world.door.info() if "gue" in change.settings else None)
+    notes = _check_verify(after, state, now.verify_headers)
     if not after.any_source and not after.sources:
         raise ConflictError(
             f"nobody could send to {port_name(now)} any more",
@@ -243,6 +325,7 @@ def plan_port_set(world: World, change: PortChange) -> tuple[Plan, Port]:
     plan.verdict = Verdict.CHANGED
     plan.steps.append(_set_step(world.door, now, after))
     plan.diff = [f"~ {port_name(now)}  {found.name} {found.now} -> {found.asked}" for found in _differences(now, after)]
+    plan.notes += notes
     lost = now.sources - after.sources
     for tunnel in _tunnels(world, state, now) if lost and not after.any_source else []:
         if tunnel.sources & lost:
@@ -265,15 +348,22 @@ def _set_step(kernel: Door, now: Port, after: Port) -> Step:
     def request(old: Port, new: Port) -> None:
         settings: dict[str, Any] = {
             name: getattr(new, name)
-            for name in ("accept", "inner", "any_source", "zero_csum6", "remcsum_nopartial", "origin")
+            for name in (
+                *("accept", "inner", "any_source", "zero_csum6", "remcsum_nopartial", "require_auth", "answers"),
+                *("verify_headers", "origin"),
+            )
             if getattr(old, name) != getattr(new, name)
         }
+        if old.gue != new.gue:
+            settings["gue"] = put_back(new.gue, old.gue)
         kernel.port_set(
             now.key,
             add_sources=sorted(new.sources - old.sources, key=str),
             remove_sources=sorted(old.sources - new.sources, key=str),
             rules=sorted(new.rules - old.rules, key=lambda one: one.type),
             remove_rules=sorted(_types(old.rules) - _types(new.rules)),
+            keys=sorted(new.keys - old.keys, key=lambda one: one.id),
+            remove_keys=sorted(_ids(old.keys) - _ids(new.keys)),
             **settings,
         )
 
@@ -304,7 +394,7 @@ def plan_port_del(world: World, key: PortKey, *, must_exist: bool = False, force
     step = Step(
         f"close {name}",
         lambda: kernel.port_del(now.key),
-        lambda: kernel.port_add(now),
+        lambda: kernel.port_add(replace(now, gue=recall(now.gue))),
         port_command(now, "del"),
     )
     return Plan(name, Verdict.DELETED, [step], [f"- {name}"])

@@ -10,12 +10,14 @@ from typing import Any
 
 from gutctl import ipwords
 from gutctl.checks import remote_checksum as check_csum
+from gutctl.cookies import recall
 from gutctl.errors import ConflictError, InUseError, NotFoundError, UsageError
 from gutctl.model import ANY_SEGMENTS, Info, Origin, Profile
 from gutctl.plan import Difference, Plan, Step, Verdict, conflict
+from gutctl.planners.gue import check_gue, gue_options, gue_word, put_back, with_gue
 from gutctl.planners.options import check_options, option_words_for
 from gutctl.planners.sharing import content
-from gutctl.planners.words import options_word, profile_words, range_word, rules_word
+from gutctl.planners.words import options_words, profile_words, range_word, rules_word
 from gutctl.tunnel import Tunnel
 from gutctl.world import World
 
@@ -25,6 +27,7 @@ __all__ = ["check_profile", "plan_profile_add", "plan_profile_del", "plan_profil
 def check_profile(profile: Profile, info: Info | None = None) -> None:
     """Raise UsageError for what no profile can be, UnsupportedError for what this module cannot."""
     check_csum(profile.format, profile.csum, info)
+    check_gue(profile, info)
     check_options(profile, info)
     words = max(profile.words, profile.room)
     if profile.number and profile.number >> 8 < words:
@@ -38,8 +41,10 @@ def check_profile(profile: Profile, info: Info | None = None) -> None:
 
 
 def _long(profile: Profile) -> str:
-    if not profile.options and not profile.room:
+    if not profile.options and not profile.room and not profile.gue:
         return f"csum {profile.csum}"
+    if profile.gue:
+        return f"{4 * max(profile.words, profile.room)} octets of fields"
     return f"{4 * max(profile.words, profile.room)} octets of options"
 
 
@@ -96,8 +101,9 @@ def _differences(now: Profile, wanted: Profile) -> list[Difference]:
         ("format", now.format, wanted.format, f"--format {wanted.format}"),
         ("csum", now.csum, wanted.csum, f"--csum {wanted.csum}"),
         ("sport", range_word(now.source_ports), sport, f"--sport {sport}"),
-        ("options", options_word(now.options), options_word(wanted.options), option_words_for(wanted.options)),
+        ("options", *options_words(now.options, wanted.options), option_words_for(wanted.options)),
         ("rules", rules_word(now.rules), rules_word(wanted.rules), None),
+        ("gue", gue_word(now.gue), gue_word(wanted.gue), gue_options(now.gue, wanted.gue)),
     ):
         if is_ != want:
             found.append(Difference(name, str(is_), str(want), option))
@@ -112,13 +118,19 @@ def _set(world: World, now: Profile, changes: Mapping[str, Any]) -> tuple[Plan, 
     different = {key: value for key, value in changes.items() if getattr(now, key) != value}
     if not different:
         return plan, now
-    back = {key: getattr(now, key) for key in different}
+    back: dict[str, Any] = {key: getattr(now, key) for key in different}
+
+    def undo() -> None:
+        if "gue" in back:
+            back["gue"] = put_back(now.gue, after.gue)
+        kernel.profile_set(now.number, **back)
+
     plan.verdict = Verdict.CHANGED
     plan.steps.append(
         Step(
             f"change {name}",
             lambda: kernel.profile_set(now.number, **different),
-            lambda: kernel.profile_set(now.number, **back),
+            undo,
             (f"# change {name}: no ip equivalent",),
         )
     )
@@ -131,9 +143,11 @@ def plan_profile_set(world: World, number: int, changes: Mapping[str, Any]) -> t
     now = next((p for p in world.state(world.here).profiles if p.number == number), None)
     if now is None:
         raise NotFoundError(f"there is no profile {number}", "gutctl profile list")
-    info = world.door.info() if {"csum", "options", "rules"} & set(changes) else None
+    info = world.door.info() if {"csum", "options", "rules", "gue"} & set(changes) else None
+    changes = with_gue(now.gue, changes)
     after = replace(now, **changes)
     check_csum(after.format, after.csum, info)
+    check_gue(after, info)
     check_options(after, info)
     if after.words > number >> 8:
         raise ConflictError(
@@ -203,4 +217,4 @@ def plan_profile_del(world: World, number: int, *, must_exist: bool = False, for
 
 
 def _put_back(world: World, profile: Profile) -> None:
-    world.door.profile_add(profile)
+    world.door.profile_add(replace(profile, gue=recall(profile.gue)))

@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gutctl.cookies import recall
 from gutctl.door import Door
 from gutctl.errors import ConflictError, GutctlError, InUseError
 from gutctl.model import DEFAULT_INNER, Accept, Csum, Format, Module, Origin, Port, PortKey, Profile
 from gutctl.plan import Step
+from gutctl.planners.gue import gue_options, gue_word, put_back
 from gutctl.planners.words import accept_word, port_name, prefix_list, profile_words, yes
 from gutctl.portlist import Ports
 from gutctl.tunnel import Tunnel
@@ -121,7 +123,7 @@ def open_port(kernel: Door, port: Port) -> Step:
 
     def do() -> None:
         try:
-            kernel.port_add(port)
+            kernel.port_add(replace(port, gue=recall(port.gue)))
         except InUseError as error:
             owner = kernel.udp_port_owner(port.key.family, port.key.port)
             if owner is None:
@@ -174,6 +176,7 @@ def _new_port(tunnel: Tunnel, number: int) -> Port:
         sources=frozenset() if tunnel.any_source else tunnel.sources,
         zero_csum6=_zero6(tunnel),
         origin=Origin.TUNNEL,
+        gue=tunnel.gue,
     )
 
 
@@ -202,6 +205,12 @@ def must_fit(tunnel: Tunnel, port: Port) -> None:
             f"{name} is there and takes the inner protocols {protocol_text(port.inner)}"
             f" (needed: {protocol_text(needed)})",
             f"gutctl port set {number} --inner {protocol_text(port.inner | needed)}",
+        )
+    if port.gue != tunnel.gue:
+        raise ConflictError(
+            f"{name} is there and requires {gue_word(port.gue)} of GUE's fields"
+            f" (what {tunnel.name} sends and its peer is to send: {gue_word(tunnel.gue)})",
+            f"gutctl port set {number} {gue_options(port.gue, tunnel.gue)}, or another --port",
         )
     if _zero6(tunnel) and not port.zero_csum6 and port.origin is Origin.ADMIN:
         raise ConflictError(
@@ -232,8 +241,12 @@ def acquire(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterabl
         share = Share(replace(tunnel, sources=port.sources), [open_port(kernel, port)], port=port)
         share.diff.append(f"+ {port_name(port)}  from {who(port)}")
         return share
-    must_fit(tunnel, port)
     mates = users(port, ports, others)
+    before = port
+    if port.origin is Origin.TUNNEL and all(mate.name == tunnel.name for mate in mates):
+        # nobody else receives on it
+        port = replace(port, gue=tunnel.gue)
+    must_fit(tunnel, port)
     any_by_tunnel = any(mate.any_source for mate in mates)
     if tunnel.any_source:
         answers = replace(tunnel, sources=frozenset(), any_source=not port.any_source or any_by_tunnel)
@@ -249,7 +262,7 @@ def acquire(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterabl
         zero_csum6=port.zero_csum6 or _zero6(tunnel),
     )
     share = Share(answers, port=after)
-    _change(kernel, port, after, share)
+    _change(kernel, before, after, share)
     return share
 
 
@@ -273,12 +286,27 @@ def _change(kernel: Door, before: Port, after: Port, share: Share) -> None:
             there[name], back[name] = new, old
             words.append(f"{name.replace('_', ' ')} {'on' if new else 'off'} at")
             share.diff += [f"~ {port_name(after)}  {name} {yes(old)} -> {yes(new)}"]
+    if before.gue != after.gue:
+        there["gue"] = after.gue
+        words.append(f"require {gue_word(after.gue)} at")
+        share.diff += [f"~ {port_name(after)}  gue {gue_word(before.gue)} -> {gue_word(after.gue)}"]
+
+    def undo() -> None:
+        if "gue" in there:
+            back["gue"] = put_back(before.gue, after.gue)
+        kernel.port_set(after.key, **back)
+
+    def do() -> None:
+        if "gue" in there:
+            there["gue"] = put_back(after.gue, before.gue)
+        kernel.port_set(after.key, **there)
+
     if there:
         share.steps.append(
             Step(
                 f"{', '.join(words)} {port_name(after)}",
-                lambda: kernel.port_set(after.key, **there),
-                lambda: kernel.port_set(after.key, **back),
+                do,
+                undo,
                 (f"# change {port_name(after)}: no ip equivalent",),
             )
         )
@@ -302,7 +330,7 @@ def release(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterabl
             Step(
                 f"close {port_name(port)}",
                 lambda: kernel.port_del(port.key),
-                lambda: kernel.port_add(port),
+                lambda: kernel.port_add(replace(port, gue=recall(port.gue))),
                 port_command(port, "del"),
             )
         )
@@ -331,7 +359,7 @@ class ProfileShare:
 def content(profile: Profile) -> tuple[object, ...]:
     """What makes one profile as good as another: all but number, maker and counters."""
     room = max(profile.room, profile.words)
-    return profile.format, profile.csum, profile.source_ports, profile.options, profile.rules, room
+    return profile.format, profile.csum, profile.source_ports, profile.options, profile.rules, profile.gue, room
 
 
 def profile_for(kernel: Door, profiles: Iterable[Profile], tunnel: Tunnel) -> ProfileShare:
@@ -345,7 +373,8 @@ def profile_for(kernel: Door, profiles: Iterable[Profile], tunnel: Tunnel) -> Pr
     share = ProfileShare()
 
     def do() -> None:
-        share.number = kernel.profile_add(replace(wanted, origin=Origin.TUNNEL)).number
+        # a tunnel that is there does not know the octets of its cookie
+        share.number = kernel.profile_add(replace(wanted, origin=Origin.TUNNEL, gue=recall(wanted.gue))).number
 
     text = profile_words(wanted)
     share.steps.append(
@@ -372,7 +401,7 @@ def release_profile(
         return share
 
     def undo() -> None:
-        kernel.profile_add(profile)
+        kernel.profile_add(replace(profile, gue=recall(profile.gue)))
 
     share.steps.append(
         Step(

@@ -14,6 +14,7 @@ from typing import Any
 from gutctl.door import Door
 from gutctl.model import Info, Origin, Profile
 from gutctl.plan import Step
+from gutctl.planners.gue import gue_word, put_back
 from gutctl.planners.sharing import ProfileShare
 from gutctl.planners.words import options_word, range_word, rules_word
 from gutctl.tunnel import Tunnel, to_link
@@ -41,7 +42,7 @@ def swap_profile(
         return None
     if any(other.profile == profile.number for other in others):
         return None
-    after = replace(profile, format=asked.format, csum=asked.csum, options=asked.options, rules=asked.rules)
+    after = replace(profile, format=asked.format, csum=asked.csum, options=asked.options, rules=asked.rules, gue=asked.gue)
     if not before.encap_sport:
         after = replace(after, source_ports=asked.source_ports)
     elif asked.fixed_source_port != before.encap_sport:
@@ -59,7 +60,7 @@ def _change(kernel: Door, before: Profile, after: Profile, share: ProfileShare) 
     words = []
     for name, say in (
         *(("format", str), ("csum", str), ("source_ports", range_word)),
-        *(("options", options_word), ("rules", rules_word)),
+        *(("options", options_word), ("rules", rules_word), ("gue", gue_word)),
     ):
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
@@ -68,11 +69,17 @@ def _change(kernel: Door, before: Profile, after: Profile, share: ProfileShare) 
     if not there:
         return
     number = before.number
+
+    def undo() -> None:
+        if "gue" in back:
+            back["gue"] = put_back(before.gue, after.gue)
+        kernel.profile_set(number, **back)
+
     share.steps.append(
         Step(
             f"change profile {number}: {', '.join(words)}",
             lambda: kernel.profile_set(number, **there),
-            lambda: kernel.profile_set(number, **back),
+            undo,
             (f"# change profile {number} ({', '.join(words)}): no ip equivalent",),
         )
     )

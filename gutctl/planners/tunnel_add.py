@@ -10,9 +10,10 @@ from gutctl.checks import host_network, pair, remote_checksum
 from gutctl.door import Door, Netns
 from gutctl.errors import ConflictError, NotFoundError, UsageError
 from gutctl.kinds import KINDS
-from gutctl.model import Csum, Format, Info, Module, Profile, differ
+from gutctl.model import NO_FIELDS, Csum, Format, Info, Module, Profile
 from gutctl.plan import Difference, Plan, Step, Verdict, conflict
 from gutctl.planners.compare import compare
+from gutctl.planners.gue import check_gue, gue_options, gue_word
 from gutctl.planners.options import check_options
 from gutctl.planners.receiving import acquire
 from gutctl.planners.route import by_route, check_mtu, one_per_pair
@@ -50,6 +51,9 @@ def check_tunnel(tunnel: Tunnel, info: Info | None = None) -> None:
     remote_checksum(tunnel.format, tunnel.csum, info)
     if tunnel.backend.profiles:
         check_options(Profile(0, tunnel.format, tunnel.csum, options=tunnel.options, rules=tunnel.rules), info)
+        check_gue(Profile(0, tunnel.format, tunnel.csum, gue=tunnel.gue), info)
+    elif tunnel.gue:
+        raise UsageError(f"{gue_options(NO_FIELDS, tunnel.gue)}: the module {tunnel.module} has none", "leave --module out")
     elif tunnel.options:
         raise UsageError(f"--option: the module {tunnel.module} sends none", "leave --module out")
     pair(tunnel.local, tunnel.remote)
@@ -103,6 +107,11 @@ def notes_on(tunnel: Tunnel, kernel: Door) -> list[str]:
             "IPv6 without a UDP checksum: the conditions of RFC 6936 are yours to meet,"
             " and the peer's port must accept it (--zero-csum6)"
         )
+    if tunnel.csum is Csum.NEUTRAL:
+        notes.append(
+            "csum neutral: large packets are segmented before they are sent, and receivers do not merge them;"
+            " it pays where routers change options, and where the peer decapsulates without offloads"
+        )
     notes += tunnel.backend.notes(tunnel)
     mine = kernel.local_addresses()
     if tunnel.remote in mine:
@@ -127,6 +136,8 @@ def summary(tunnel: Tunnel, source: str | None = None) -> str:
         words.append(f"sport {range_word(tunnel.source_ports)}")
     if tunnel.options:
         words.append(f"options {options_word(tunnel.options)}")
+    if tunnel.gue:
+        words.append(f"gue {gue_word(tunnel.gue)}")
     words += map(rule_word, tunnel.rules)
     if tunnel.module is not Module.GUTLESS:
         words.append(f"module {tunnel.module}")
@@ -153,7 +164,7 @@ def plan_add(world: World, request: AddRequest) -> tuple[Plan, Tunnel]:
         asked = replace(asked, sources=frozenset({host_network(asked.remote)}))
     if asked.port is None:
         asked = replace(asked, sources=frozenset())
-    asked = replace(asked, segmented=differ(asked.options))
+    asked = replace(asked, segmented=asked.by_packet)
     check_tunnel(asked)
     stands = world.here
     if request.move_to is not None and not world.same(request.move_to, world.here):
@@ -207,7 +218,7 @@ def _others(world: World, tunnel: Tunnel, but: Netns) -> list[Tunnel]:
 def _shares(state: State, tunnel: Tunnel) -> bool:
     """Whether something it needs is there, so that it matters who brought it."""
     port = find_port(state.ports, tunnel)
-    return port is not None and (port.any_source or bool(port.sources & tunnel.sources))
+    return port is not None and (port.any_source or port.gue != tunnel.gue or bool(port.sources & tunnel.sources))
 
 
 def _compare(world: World, request: AddRequest, asked: Tunnel, there: Seen, state: State) -> tuple[Plan, Tunnel]:

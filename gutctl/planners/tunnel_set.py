@@ -18,11 +18,12 @@ from gutctl import ipwords
 from gutctl.checks import host_network
 from gutctl.door import Door
 from gutctl.errors import ConflictError, GutctlError, NotFoundError
-from gutctl.model import Link, differ
+from gutctl.model import Link
 from gutctl.plan import Plan, Step, Verdict
+from gutctl.planners.gue import with_gue
 from gutctl.planners.receiving import exchange
 from gutctl.planners.route import by_route, one_per_pair
-from gutctl.planners.sharing import ProfileShare, Share, profile_for, release_profile
+from gutctl.planners.sharing import ProfileShare, Share, find_port, profile_for, release_profile
 from gutctl.planners.swap import swap_profile
 from gutctl.planners.tunnel_add import check_tunnel, notes_on, summary
 from gutctl.planners.tunnel_del import find_tunnel
@@ -31,11 +32,11 @@ from gutctl.world import Seen, State, World
 
 __all__ = ["SetRequest", "plan_set"]
 
-_SHARING = {"remote", "local", "port", "peer_port", "csum", "format", "options", "sources", "any_source"}
+_SHARING = {"remote", "local", "port", "peer_port", "csum", "format", "options", "sources", "any_source", "gue"}
 """Settings that touch the receiving port."""
-_PROFILE = {"source_ports", "csum", "format", "options", "rules", "room"}
+_PROFILE = {"source_ports", "csum", "format", "options", "rules", "room", "gue"}
 _LINK = {"remote", "local", "format", "peer_port", "source_ports", "csum", "ttl", "tos", "pmtudisc", "profile"}
-_LINK |= {"options", "rules", "room"}
+_LINK |= {"options", "rules", "room", "gue"}
 """Settings that only the kernel's changelink can change."""
 _INSIDE = ("mode", "kind", "inner", "key")
 """What a link is made with, and keeps."""
@@ -63,7 +64,7 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
     now = seen.tunnel
     world = world.using(now.module)
     _same_inside(now, request.changes)
-    changes = {name: value for name, value in request.changes.items() if name not in _INSIDE}
+    changes = {name: value for name, value in with_gue(now.gue, request.changes).items() if name not in _INSIDE}
     asked = _wanted(now, changes)
     check_tunnel(asked)
     if kind_of(asked) != now.kind or asked.protocol != now.protocol:
@@ -74,7 +75,7 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
     kernel = world.kernel(seen.sends)
     state = world.state(seen.sends)
     check_tunnel(asked, state.info)
-    if {"options", "rules"} & set(changes):
+    if {"options", "rules", "csum"} & set(changes):
         asked = replace(asked, segmented=segmented(asked, state))
     if asked.mtu is None or (asked.local is None and asked.needs_local):
         asked = by_route(kernel, asked)
@@ -84,6 +85,9 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
         one_per_pair(kernel, asked, changing=True)
     # what is missing is made again when it is said
     changed |= set(changes) & ({"port", "source_ports"} if now.profile_missing else {"port"})
+    port = find_port(state.ports, now)
+    if "gue" in changes and port is not None and port.gue != asked.gue:
+        changed.add("port")
     plan, after = _plan(world, seen, asked, state, changed)
     if plan.steps:
         plan.verdict = Verdict.CHANGED
@@ -94,7 +98,7 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
 def segmented(tunnel: Tunnel, state: State) -> bool:
     """Whether some packet of it gets a header that no other has."""
     chosen = (state.numbered.get(rule.profile) for rule in tunnel.rules)
-    return differ(tunnel.options) or any(profile is not None and profile.by_packet for profile in chosen)
+    return tunnel.by_packet or any(profile is not None and profile.by_packet for profile in chosen)
 
 
 def _same_inside(now: Tunnel, changes: Mapping[str, Any]) -> None:
@@ -171,8 +175,11 @@ def _plan(world: World, seen: Seen, asked: Tunnel, state: State, changed: set[st
     )
     if profile is not swap and (profile.steps or profile.number != now.profile):
         changed = changed | {"profile"}
-    plan.steps += [*profile.steps, *acquired.steps]
+    limit = [] if changed & _LINK else _limit(world, seen, after, state)
+    # single packets before headers that differ, and large ones only after them
+    plan.steps += [*(limit if after.segmented else []), *profile.steps, *acquired.steps]
     plan.steps += _link_steps(world, seen, after, profile, state, changed)
+    plan.steps += [] if after.segmented else limit
     plan.steps += [*released.steps, *old_profile.steps]
     plan.diff = [*profile.diff, *acquired.diff, *_diff(now, after)]
     plan.diff += [*released.diff, *old_profile.diff]
@@ -182,6 +189,22 @@ def _plan(world: World, seen: Seen, asked: Tunnel, state: State, changed: set[st
             " of its own addresses have to be made again"
         )
     return plan, after
+
+
+def _limit(world: World, seen: Seen, after: Tunnel, state: State) -> list[Step]:
+    """What packets the link takes, where that changes while it is up."""
+    before, new, kernel = seen.tunnel.link, to_link(after, state.info), world.kernel(seen.stands)
+    if before is None or new.gso_segments == before.gso_segments:
+        return []
+    name, old = after.name, before.gso_segments
+    return [
+        Step(
+            f"let {name} take {'single packets only' if after.segmented else 'packets yet to be segmented'}",
+            lambda: kernel.link_set(name, gso_segments=new.gso_segments),
+            lambda: kernel.link_set(name, gso_segments=old),
+            (ipwords.ip(seen.stands, "link", "set", name, "gso_max_segs", new.gso_segments),),
+        )
+    ]
 
 
 def _diff(now: Tunnel, after: Tunnel) -> list[str]:
@@ -219,15 +242,6 @@ def _link_steps(
                 lambda: kernel.link_set(name, mtu=new.mtu),
                 lambda: kernel.link_set(name, mtu=before.mtu),
                 (ipwords.ip(seen.stands, "link", "set", name, "mtu", new.mtu),),
-            )
-        )
-    if new.gso_segments != before.gso_segments and not down:
-        steps.append(
-            Step(
-                f"let {name} take {'single packets only' if after.segmented else 'packets yet to be segmented'}",
-                lambda: kernel.link_set(name, gso_segments=new.gso_segments),
-                lambda: kernel.link_set(name, gso_segments=before.gso_segments),
-                (ipwords.ip(seen.stands, "link", "set", name, "gso_max_segs", new.gso_segments),),
             )
         )
     if new.alias != before.alias:

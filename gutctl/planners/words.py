@@ -5,16 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gutctl._wire.auth import Key, KeyedOption
 from gutctl._wire.optiontype import Option
 from gutctl.ext_api import format_option, format_rule
+from gutctl.keyfile import format_key
 from gutctl.model import DEFAULT_SOURCE_PORTS, Accept, Address, Network, Port, PortKey, Profile, ReceiveRule, Rule
+from gutctl.planners.gue import gue_word
 
 __all__ = [
     "accept_word",
+    "answer_list",
     "endpoint",
+    "key_word",
+    "keys_word",
     "number_or_inherit",
     "on_off",
     "options_word",
+    "options_words",
     "ordered",
     "port_name",
     "prefix_list",
@@ -25,6 +32,7 @@ __all__ = [
     "rule_word",
     "rules_word",
     "short",
+    "verify_word",
     "yes",
 ]
 
@@ -53,6 +61,11 @@ def accept_word(accept: frozenset[Accept], fou_protocol: int | None) -> str:
     return ",".join(form for form in Accept if form in accept)
 
 
+def answer_list(answers: Iterable[str]) -> str:
+    """As ``--control`` takes it."""
+    return ",".join(sorted(answers)) or "none"
+
+
 def protocol_list(protocols: frozenset[int]) -> str:
     """As ``--inner`` takes it."""
     return ",".join(map(str, sorted(protocols)))
@@ -68,7 +81,29 @@ def range_word(ports: tuple[int, int]) -> str:
 
 def options_word(options: Iterable[Option]) -> str:
     """As ``--option`` takes each, with spaces between."""
-    return " ".join(map(format_option, options)) or "none"
+    return " ".join(map(_option_word, options)) or "none"
+
+
+def _option_word(option: Option) -> str:
+    mark = f"({option.key.fingerprint})" if isinstance(option, KeyedOption) else ""
+    return format_option(option) + mark
+
+
+def options_words(now: Iterable[Option], wanted: Iterable[Option]) -> tuple[str, str]:
+    """Two lists, in words that differ where they do: a key is the same whatever its file is called."""
+    now, wanted = tuple(now), tuple(wanted)
+    word = options_word(wanted)
+    return (word if now == wanted else options_word(now)), word
+
+
+def key_word(key: Key) -> str:
+    """``7=@/etc/gutctl/west.key (0123456789abcdef)``: never the secret."""
+    return f"{format_key(key)} ({key.fingerprint})"
+
+
+def keys_word(keys: Iterable[Key]) -> str:
+    """By their ids."""
+    return ", ".join(key_word(key) for key in sorted(keys, key=lambda one: one.id)) or "none"
 
 
 def receive_rules_word(rules: Iterable[ReceiveRule]) -> str:
@@ -92,9 +127,16 @@ def profile_words(profile: Profile) -> str:
     words = [f"format {profile.format}", f"csum {profile.csum}", f"sport {range_word(profile.source_ports)}"]
     if profile.options:
         words.append(f"options {options_word(profile.options)}")
+    if profile.gue:
+        words.append(f"gue {gue_word(profile.gue)}")
     if profile.room > profile.words:
         words.append(f"room for {4 * profile.room} octets")
     return ", ".join([*words, *map(rule_word, profile.rules)])
+
+
+def verify_word(port: Port) -> str:
+    """As ``--verify`` takes it."""
+    return "headers" if port.verify_headers else "all"
 
 
 def number_or_inherit(value: int, inherit: int) -> str:

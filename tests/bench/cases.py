@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LOCAL = {4: ("192.0.2.1", "192.0.2.2"), 6: ("fd00::1", "fd00::2")}
 """Outer addresses of the two ends."""
+ARRIVES = {4: ("198.51.100.1", "198.51.100.9"), 6: ("fd01::1", "fd01::9")}
+"""At the router: its own address where packets arrive, and their sender's."""
 INNER = {4: ("10.9.0.1", "10.9.0.2"), 6: ("fd09::1", "fd09::2")}
 PREFIX = {4: 30, 6: 64}
 MAC = ("02:00:00:00:09:01", "02:00:00:00:09:02")
@@ -16,7 +18,7 @@ FOU, GUE, BARE, HEADER = 1, 2, 4, 5
 """Types of encapsulation: the kernel's two (linux/if_tunnel.h), ours (linux/gutless.h)."""
 IPIP, IPV6, GRE = 4, 41, 47
 ACCEPT_FOU, ACCEPT_ALL = 1, 14
-FULL, ZERO, REMOTE, REMOTE_DRAFT = 1, 2, 3, 4
+FULL, ZERO, REMOTE, REMOTE_DRAFT, NEUTRAL = 1, 2, 3, 4, 5
 FORMAT_GUE, FORMAT_GUTLESS = 2, 3
 CSUM = {4: 1, 6: 2}
 """The flag of the encapsulation that asks for an outer checksum (TUNNEL_ENCAP_FLAG_CSUM, _CSUM6)."""
@@ -45,7 +47,17 @@ class Case:
     protocol: int = 0
     profile: tuple[int, int, int] | None = None
     """Number, format, checksum mode."""
+    options: str = ""
+    """Of the profile, in hex, whole words."""
+    auth: int = 0
+    """Number of a key of option auth, at both ends."""
+    require: str = ""
+    """An option that the port requires, in hex as in a header."""
     ports: int = 1
+    verify: bool = False
+    """The port verifies no more than headers."""
+    front: str = ""
+    """What arrives has this between UDP and the packet inside: `nothing`, `gue`, `gutless`, `check` (where a program makes it)."""
 
     @property
     def key(self) -> str:
@@ -55,9 +67,9 @@ class Case:
     def layer2(self) -> bool:
         return self.kind in ("gretap", "ip6gretap", "vxlan", "geneve")
 
-    def up(self, ns: str, side: int) -> list[str]:
-        """Shell commands for one end; ``side`` 0 or 1 says which address is its own."""
-        here, there = LOCAL[self.outer][side], LOCAL[self.outer][1 - side]
+    def up(self, ns: str, side: int, ends: dict[int, tuple[str, str]] = LOCAL) -> list[str]:
+        """Shell commands for one end; ``side`` 0 or 1 says which address of ``ends`` is its own."""
+        here, there = ends[self.outer][side], ends[self.outer][1 - side]
         lines, batch = self._device(ns, side, here, there)
         if self.module == "gutless":
             lines += [f"bench port {ns} {PORT} {self.outer} {self.accept} source {there}{self._port_words} many {self.ports}"]
@@ -67,6 +79,9 @@ class Case:
         if self.layer2:
             batch += [f"link set dev t address {MAC[side]}"]
         nodad = " nodad" if self.inner == 6 else ""
+        if self.auth or (self.profile and self.profile[2] == NEUTRAL):
+            # each segment has a Check, or a tag, of its own
+            batch += ["link set dev t gso_max_segs 1"]
         batch += [f"addr add {INNER[self.inner][side]}/{PREFIX[self.inner]} dev t{nodad}", "link set dev t up"]
         if self.layer2:
             batch += [f"neigh replace {INNER[self.inner][1 - side]} lladdr {MAC[1 - side]} nud permanent dev t"]
@@ -94,6 +109,9 @@ class Case:
     @property
     def _port_words(self) -> str:
         words = f" protocol {self.protocol}" if self.accept == ACCEPT_FOU else ""
+        words += " verify-headers 1" if self.verify else ""
+        words += f" require {self.require}" if self.require else ""
+        words += f" key {self.auth}" if self.auth else ""
         return words + (" zero-csum6 1" if self.outer == 6 and self.csum == "off" else "")
 
     def _device(self, ns: str, side: int, here: str, there: str) -> tuple[list[str], list[str]]:
@@ -117,7 +135,8 @@ class Case:
         if self.kind in ("sit", "ipip", "ip6tnl"):
             words += " mode 4" if self.kind == "ipip" else " mode 0"
         if self.profile:
-            lines += [f"bench profile {ns} {' '.join(map(str, self.profile))}"]
+            more = (f" options {self.options}" if self.options else "") + (f" key {self.auth}" if self.auth else "")
+            lines += [f"bench profile {ns} {' '.join(map(str, self.profile))}{more}"]
         return [*lines, f"bench link {ns} t {self.kind} {here} {there}{words}"], []
 
 
@@ -164,6 +183,12 @@ def _of_kind(kind: str, label: str, outer: int, protocol: int, inner: int) -> li
                 profile=(1, FORMAT_GUTLESS, mode), inner=inner,
             ),
         ]  # fmt: skip
+    found += [
+        _gutless(
+            f"{label}+gutless header, Check", kind, outer, "on", protocol, HEADER, f"{label}+gutless bare by profile",
+            profile=(1, FORMAT_GUTLESS, NEUTRAL), inner=inner,
+        )
+    ]  # fmt: skip
     remote = [("gue", FORMAT_GUE, REMOTE, 2), ("gue, draft's flag", FORMAT_GUE, REMOTE_DRAFT, 1), ("header", FORMAT_GUTLESS, REMOTE, 2)]
     found += [_fou(f"{label}+gue", kind, outer, "remote", protocol, GUE, inner)]
     for name, format_, mode, words in remote:
@@ -191,6 +216,38 @@ def _gre(kind: str, label: str, outer: int) -> list[Case]:
     return found
 
 
+GROUP = "580400000007"
+AUTH = "5b1a0001" + 24 * "00"
+"""Of key 1; sequence and tag are filled in."""
+
+
+def _optioned(label: str, outer: int, protocol: int, plain: str) -> list[Case]:
+    """Tunnels with an option in each packet, which the other end requires, by the same tunnel without."""
+    found = []
+    for name, options in (("group", GROUP + "0100"), ("auth", AUTH)):
+        profile = (len(options) // 8 << WORDS_SHIFT | 1, FORMAT_GUTLESS, FULL)
+        case = _gutless(f"{label}+gutless {name}", label, outer, "on", protocol, HEADER, f"{label}+gutless {plain}", profile=profile)
+        found += [replace(case, options=options, auth=1) if name == "auth" else replace(case, options=options, require=GROUP)]
+    return found
+
+
+def arriving() -> list[Case]:
+    """Tunnels that packets come out of, to be forwarded: a link, a port, and what stands in front of the packet inside."""
+    found = []
+    for label, outer, protocol, inner in (("ipip", 4, IPIP, 4), ("sit", 4, IPV6, 6), ("ip6tnl", 6, IPIP, 4)):
+        for csum in ("on", "off"):
+            fou = _fou(f"{label}+fou", label, outer, csum, protocol, FOU, inner)
+            gue = _fou(f"{label}+gue", label, outer, csum, protocol, GUE, inner)
+            bare = _gutless(f"{label}+gutless bare", label, outer, csum, protocol, BARE, fou.name, inner=inner)
+            header = _gutless(f"{label}+gutless header", label, outer, csum, protocol, HEADER, gue.name, inner=inner)
+            found += [replace(fou, front="nothing"), replace(bare, front="nothing")]
+            found += [replace(gue, front="gue"), replace(header, front="gutless")]
+        check = _gutless(f"{label}+gutless header, Check", label, outer, "on", protocol, HEADER, f"{label}+gue", inner=inner)
+        headers = replace(check, name=check.name + ", headers verified", verify=True)
+        found += [replace(check, front="check"), replace(headers, front="check")]
+    return found
+
+
 def _others(outer: int) -> list[Case]:
     found = []
     for kind in ("vxlan", "geneve", "bareudp"):
@@ -203,10 +260,13 @@ def all_cases() -> list[Case]:
     return [
         *_of_kind("ipip", "ipip", 4, IPIP, 4),
         *_of_kind("sit", "sit", 4, IPV6, 6),
+        *_optioned("ipip", 4, IPIP, "bare by profile"),
         *_gre("gre", "gre", 4),
+        *_optioned("gre", 4, GRE, "header"),
         *_gre("gretap", "gretap", 4),
         *_others(4),
         *_of_kind("ip6tnl", "ip6tnl", 6, IPIP, 4),
+        *_optioned("ip6tnl", 6, IPIP, "bare by profile"),
         *_gre("ip6gre", "ip6gre", 6),
         *_others(6),
     ]

@@ -6,15 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from cases import INNER, LOCAL, PLAIN, Case, all_cases, ip
+from cases import ARRIVES, INNER, LOCAL, PLAIN, PORT, Case, all_cases, arriving, ip
 
 SIZES = (64, 576, 1200)
 """Octets of data in the inner UDP packet."""
 PACKETS = 151
 WIRE = {"a": ("02:00:00:00:00:01", 0), "b": ("02:00:00:00:00:02", 1)}
 """The two hosts on a veth pair, `v` in each: hardware address, side."""
-ARRIVES = {4: ("198.51.100.1/24", "198.51.100.9"), 6: ("fd01::1/64", "fd01::9")}
-"""At the router: its own address, and the sender's."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,8 @@ class Measurement:
     """One case on one path.
 
     Paths: ``local`` from one namespace to another over a veth pair with its offloads, ``software`` the same without
-    them, ``forward`` through a router, ``tcp`` bulk with merging and segmentation, ``tcp plain`` without.
+    them, ``forward`` through a router into the tunnel, ``decap`` out of it, ``decap gro`` the same where the link merges
+    what comes out, ``tcp`` bulk with merging and segmentation, ``tcp plain`` without.
     """
 
     case: Case
@@ -31,6 +30,8 @@ class Measurement:
     packets: int = PACKETS
 
 
+DECAP = ("decap", "decap gro")
+ROUTED = ("forward", *DECAP)
 OFFLOADS = {
     "local": "tx on sg on tso on gso on gro off",
     "software": "tx off sg on tso off gso on gro off",
@@ -47,8 +48,8 @@ def prelude() -> list[str]:
         "tuntap add mode tap name o",
         "link set i address 02:00:00:00:01:01 up",
         "link set o address 02:00:00:00:00:01 up",
-        f"addr add {ARRIVES[4][0]} dev i",
-        f"addr add {ARRIVES[6][0]} dev i nodad",
+        f"addr add {ARRIVES[4][0]}/24 dev i",
+        f"addr add {ARRIVES[6][0]}/64 dev i nodad",
         f"addr add {LOCAL[4][0]}/24 dev o",
         f"addr add {LOCAL[6][0]}/64 dev o nodad",
         *(f"neigh replace {LOCAL[v][1]} lladdr {WIRE['b'][0]} nud permanent dev o" for v in (4, 6)),
@@ -85,12 +86,15 @@ def script(measurements: Iterable[Measurement]) -> str:
 
 def _one(number: int, what: Measurement) -> Iterator[str]:
     case = what.case
-    ends = {"r": 0} if what.path == "forward" else {ns: side for ns, (_, side) in WIRE.items()}
+    ends = {"r": 0} if what.path in ROUTED else {ns: side for ns, (_, side) in WIRE.items()}
     tunnel = bool(case.kind)
     if tunnel:
         for ns, side in ends.items():
             # many ports are open where the packets arrive
-            yield from (case if side else replace(case, ports=1)).up(ns, side)
+            yield from (case if side else replace(case, ports=1)).up(ns, side, ARRIVES if what.path in DECAP else LOCAL)
+    if what.path == "decap":
+        # a link that merges sums what comes out of it
+        yield "bench offloads r t gro off"
     if tunnel and what.path == "tcp plain":
         # TCP asks the device it sends by, which is the tunnel
         yield from (f"bench offloads {ns} t tso off gso off" for ns in ends)
@@ -105,6 +109,10 @@ def _one(number: int, what: Measurement) -> Iterator[str]:
 
 def _call(what: Measurement, source: str, destination: str, size: int) -> str:
     match what.path:
+        case "decap" | "decap gro":
+            here, there = ARRIVES[what.case.outer]
+            onward = f"{destination} {LOCAL[what.case.inner][1]} {size} {what.packets}"
+            return f"bench decap r i o {onward} {there} {here} {PORT} {what.case.front} {'zero' if what.case.csum == 'off' else 'full'}"
         case "forward":
             arrives = ARRIVES[what.case.inner][1]
             check = {"on": "full", "remote": "full", "off": "zero", "-": "none"}[what.case.csum]
@@ -132,6 +140,9 @@ def whole() -> list[list[Measurement]]:
         # WireGuard sends nothing before its peer has answered, and here is none
         routed = [case for case in cases if case.outer == outer and case.kind != "wireguard"]
         guests += [plan + [Measurement(case, "forward", ENDS) for case in routed]]
+    merging = [case for case in arriving() if case.csum == "on" and case.name.startswith(KINDS)]
+    plan = [Measurement(case, "decap", ENDS) for case in arriving()]
+    guests += [plan + [Measurement(case, "decap gro", ENDS) for case in merging]]
     guests += [[Measurement(case, path, (BULK,)) for path in ("tcp", "tcp plain") for case in _bulk(cases)]]
     many = [case for case in cases if case.name in MANY and case.outer == 4 and case.csum == "on"]
     return [*guests, [Measurement(replace(case, ports=n), "local", (64,)) for case in many for n in (1, 100, 10000)]]
@@ -154,6 +165,11 @@ SHORTER = tuple(BULK // 2 + 50_000 * more for more in range(7))
 """Octets of the transfers of the cut: where acknowledgements fall in one is worth two percent, so the median of several is held."""
 MANY = ("ipip+fou", "ipip+gue", "ipip+gutless fou", "ipip+gutless gue", "ipip+gutless bare")
 KINDS = ("ipip", "ip6tnl")
+FURTHER = (
+    *("gre+gue", "gre+gutless header", "gre+gutless group"),
+    *("ipip+fou", "ipip+gutless bare by profile", "ipip+gutless group", "ipip+gutless auth"),
+    *("ip6tnl+gutless bare by profile", "ip6tnl+gutless group"),
+)
 
 
 def _is_compared(case: Case) -> bool:
@@ -173,10 +189,12 @@ def cut() -> list[Measurement]:
         case
         for case in cases
         if (case.csum == "remote" and case.name.startswith("ipip+"))
-        or (case.name in ("gre+gue", "gre+gutless header", "ipip+gutless bare by profile", "ipip+fou") and case.csum == "on")
+        or (case.name in FURTHER and case.csum == "on")
     ]
     plan += [Measurement(case, "local", (64, 1200)) for case in further if not _is_compared(case)]
     plan += [Measurement(case, "forward", (64, 1200)) for case in compared if case.outer == 4 or case.csum == "on"]
     fast = [case for case in compared if case.outer == 4 and case.csum == "on"]
     plan += [Measurement(case, "tcp", SHORTER) for case in fast]
+    headers = [case for case in arriving() if case.outer == 4 and case.inner == 4 and (case.verify or case.name == "ipip+gue")]
+    plan += [Measurement(case, "decap", (1200,)) for case in headers if case.csum == "on"]
     return plan

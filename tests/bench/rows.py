@@ -69,6 +69,11 @@ class Results:
         self.complaints += other.complaints
         self.rows |= {key: row for key, row in other.rows.items() if key not in self.rows}
 
+    def sort(self, plan: Iterable[Measurement]) -> None:
+        """Put the rows in the order in which ``plan`` measures them."""
+        keys = (_row(what, octets, 0).key for what in plan for octets in what.sizes)
+        self.rows = {key: self.rows[key] for key in [*keys, *self.rows] if key in self.rows}
+
     @classmethod
     def load(cls, path: Path) -> Results:
         """Raises BenchError where the file is missing or no such thing."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from inputs import Setting, setting
+from inputs import ENDS, Setting, setting
 
 from gutctl.encap import (
     Accepted,
     Bare,
+    Control,
     Decoded,
-    Dropped,
     EncapError,
     Fou,
     Gue,
@@ -27,6 +27,7 @@ from gutctl.encap import (
     check_state,
     decode,
     encode,
+    gue_checksum_state,
     receive_verdict,
     remote_fits,
     remote_of,
@@ -37,6 +38,8 @@ FORMAT = {1: Fou, 2: Gue, 4: Bare, 8: Gutless}
 REMOTE = 0x59
 SINGLETONS = {0x58: 4, 0x5A: 8, 0x5B: 26}
 RULES = [ReceiveRule(number) for number in range(2, 256) if number != REMOTE]
+CONTROL = {1: "echo-requests", 2: "echo-replies", 3: "reports"}
+"""Control messages that are acted on: type and counter."""
 
 
 class Disagreement(AssertionError):
@@ -73,10 +76,13 @@ def compare(data: bytes, said: Answer) -> None:
         fou_protocol=port.fou,
         udp_checksum=port.summed,
         rules=RULES if port.known else (),
+        gue=port.gue,
+        pseudo=ENDS,
     )
-    if isinstance(verdict, Dropped):
-        if verdict.reason != said.reason:
-            raise Disagreement(f"wire.h: {said.reason or 'passes'}; encap's verdict: {verdict.reason}")
+    if not isinstance(verdict, Accepted):
+        wanted = verdict.counter if isinstance(verdict, Control) else verdict.reason
+        if wanted != said.reason:
+            raise Disagreement(f"wire.h: {said.reason or 'passes'}; encap's verdict: {wanted}")
     elif (said.reason, said.protocol, said.octets) != ("", verdict.protocol, verdict.header_octets):
         raise Disagreement(f"wire.h: {said}; encap's verdict: {verdict}")
     try:
@@ -104,8 +110,8 @@ def _refused(payload: bytes, reason: str, error: EncapError, port: Setting) -> N
     # the decoder goes field by field, and looks into fields that the module does not act on
     if first == 0 and {reason, error.reason} <= {"flags", "length"}:
         return
-    # a control message is one to the module whatever is in its options
-    if first == 2 and payload[0] & 0x20 and reason == "control":
+    # the module asks of a control message's options no more than that they are in order
+    if first == 2 and payload[0] & 0x20 and (reason == "control" or reason in CONTROL.values()):
         return
     # the module drops at the first wrong thing; the decoder has another order
     if first == 2 and {reason, error.reason or ""} <= {"options", "remcsum", "protocol-zero"} and reason != "protocol-zero":
@@ -133,18 +139,19 @@ def _by_fields(taken: Decoded, payload: bytes, port: Setting) -> str:
     """The verdict on a header that decode took apart, up to the inner packet; empty: it passes."""
     header, rest = taken.header, len(taken.payload)
     if isinstance(header, Gue):
-        if header.flags & ~0x0201 or (header.remote and header.private and header.private.remote):
+        twice = header.remote and header.private and header.private.remote
+        if header.flags & ~0xB301 or header.flags & 0x4000 or twice:
             return "flags"
         if header.control:
             return "truncated" if header.protocol == 255 and rest < 4 else "control"
     elif isinstance(header, Gutless):
-        if header.control:
-            return "control"
         for option in header.options:
             if wrong := _option(option, known=port.known):
                 return wrong
+        if header.control:
+            return _control(header, payload, port)
     else:
-        return ""
+        return _by_gue(None, taken.payload, port)
     if header.protocol == 0:
         return "protocol-zero"
     if isinstance(header, Gutless) and header.check and not port.summed and check_state(payload) == "bad":
@@ -153,7 +160,35 @@ def _by_fields(taken: Decoded, payload: bytes, port: Setting) -> str:
         remote = remote_of(header)
     except EncapError:  # the offset before the start
         return "remcsum"
-    return "remcsum" if remote and not remote_fits(remote, rest) else ""
+    if remote and not remote_fits(remote, rest):
+        return "remcsum"
+    return _by_gue(header if isinstance(header, Gue) else None, taken.payload, port)
+
+
+def _by_gue(header: Gue | None, payload: bytes, port: Setting) -> str:
+    """The fields of GUE, beside those that the port requires; None: a header of another format."""
+    wanted = port.gue
+    group, cookie = (header.group, header.security) if header else (None, None)
+    if (group is not None and wanted.group is None) or (cookie is not None and wanted.cookie is None):
+        return "flags"
+    state = gue_checksum_state(header, payload, ENDS) if header else "none"
+    if state == "bad" or (wanted.csum and state == "none"):
+        return "gue-csum"
+    if wanted.cookie is not None and cookie != wanted.cookie.octets:
+        return "gue-cookie"
+    return "gue-group" if wanted.group is not None and group != wanted.group else ""
+
+
+def _control(header: Gutless, payload: bytes, port: Setting) -> str:
+    """The verdict on a control message whose options are in order."""
+    if any(option.type == REMOTE for option in header.options):
+        return "options"
+    if header.check and not port.summed and check_state(payload) == "bad":
+        return "check"
+    if wrong := _by_gue(None, payload, port):
+        return wrong
+    body = len(payload) - header.octets
+    return CONTROL.get(header.protocol, "control") if 4 <= body and (header.protocol != 3 or body <= 68) else "control"
 
 
 def _option(option: Option, *, known: bool) -> str:

@@ -88,6 +88,9 @@ class Ledger:
             if len(numbers) != 1 or not numbers[0] or numbers[0] in self.profiles:
                 raise Wrong(f"a profile was made, and the reply has the numbers {numbers}: {words(message)}")
             self.profiles.add(numbers[0])
+        elif command == n("CMD_ECHO"):
+            if port_key(split(message.body)) not in self.ports:
+                raise Wrong(f"an echo request went from a port that is not there: {words(message)}")
         elif command in (n("CMD_PROFILE_DEL"), n("CMD_PROFILE_SET")):
             number = dict(split(message.body))[n("A_PROFILE_NUMBER")]
             if number not in self.profiles:

@@ -13,7 +13,7 @@ from typing import Any
 from targets import ROOT, Trouble, build
 
 PROFILE = ("-fsanitize=fuzzer", "-fprofile-instr-generate", "-fcoverage-mapping")
-HEADERS = {"wire": "kmod/wire.h", "csum": "kmod/csum.h"}
+HEADERS = {"wire": ("kmod/wire.h", "kmod/wire_base.h", "kmod/wire_gue.h", "kmod/wire_control.h"), "csum": ("kmod/csum.h",)}
 #: Branches that no input reaches: (file, text of the line, the way) -> why.
 UNREACHABLE: dict[tuple[str, str, str], str] = {}
 
@@ -67,8 +67,8 @@ def _run(*command: str, **options: Any) -> str:
     return done.stdout
 
 
-def measure(kind: str, corpus: Path, scratch: Path) -> Coverage:
-    """Run a target, compiled with counters, over the corpus."""
+def measure(kind: str, corpus: Path, scratch: Path) -> list[Coverage]:
+    """Run a target, compiled with counters, over the corpus; of each header that it is about."""
     folder = scratch / f"coverage-{kind}"
     folder.mkdir()
     program = build(kind, folder, *PROFILE)
@@ -76,10 +76,10 @@ def measure(kind: str, corpus: Path, scratch: Path) -> Coverage:
     environment = dict(os.environ, LLVM_PROFILE_FILE=str(raw))
     _run(str(program), "-runs=0", str(corpus), env=environment, cwd=folder)
     _run("llvm-profdata", "merge", "-o", str(merged), str(raw))
-    header = ROOT / HEADERS[kind]
-    said = _run("llvm-cov", "export", f"-instr-profile={merged}", str(program), str(header))
+    headers = [ROOT / name for name in HEADERS[kind]]
+    said = _run("llvm-cov", "export", f"-instr-profile={merged}", str(program), *map(str, headers))
     (found,) = json.loads(said)["data"]
-    return read(HEADERS[kind], header.read_text().splitlines(), found)
+    return [read(name, path.read_text().splitlines(), found) for name, path in zip(HEADERS[kind], headers, strict=True)]
 
 
 def read(name: str, source: list[str], exported: dict[str, Any]) -> Coverage:

@@ -246,6 +246,16 @@ static unsigned int put_ip(uint8_t *p, int version, unsigned int proto, unsigned
 	return 40;
 }
 
+/* The sum of addresses and ports, which GUE's checksum covers. */
+static unsigned int ends_sum(int version, unsigned int sport, unsigned int dport)
+{
+	unsigned long sum = sport + dport;
+
+	if (version == 4)
+		return fold(sum_add(sum_add(sum, addr4_a, 4), addr4_b, 4));
+	return fold(sum_add(sum_add(sum, addr6_a, 16), addr6_b, 16));
+}
+
 enum checksum { CSUM_FULL, CSUM_ZERO, CSUM_PARTIAL };
 
 /* A UDP datagram around what is at p + 8; returns its length. */

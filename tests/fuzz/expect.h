@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include "judge.h"
 
-/* Ports: all formats; FOU of the protocols; every inner protocol; for senders that we are not. */
+/* Ports: all formats; FOU of the protocols; every inner protocol; for senders that we are not; those that look closer than wire.h. */
 #define PORT_ALL 7000
 #define PORT_INNER 7005
 #define PORT_SOURCE 7006
+#define PORT_CLOSER 7007
+#define PORTS_CLOSER 5
 /* Of the tunnels there, both ends' */
 #define PORT_TUNNEL 6090
 
@@ -25,10 +27,11 @@ static void take_inner(struct judge_port *port, const uint8_t *protocols, unsign
 		port->inner[protocols[i] / 8] |= 1 << protocols[i] % 8;
 }
 
-/* Return: the counter that a payload ends in. How deep tunnels are nested is not looked at. */
-static int verdict(unsigned int dport, const uint8_t *payload, unsigned int len, int summed)
+/* @ends: the sum of addresses and ports. Return: the counter that a payload ends in; PAD: any. How deep tunnels are nested is not looked at. */
+static int verdict(unsigned int dport, const uint8_t *payload, unsigned int len, int summed, unsigned int ends)
 {
 	struct judge_port port = {
+		.ends = { ends >> 8, ends },
 		.accept = GUTLESS_ACCEPT_GUE0 | GUTLESS_ACCEPT_BARE | GUTLESS_ACCEPT_GUTLESS,
 		.summed = summed,
 	};
@@ -37,6 +40,8 @@ static int verdict(unsigned int dport, const uint8_t *payload, unsigned int len,
 
 	if (dport == PORT_SOURCE)
 		return GUTLESS_A_RX_DROP_SOURCE;
+	if (dport >= PORT_CLOSER && dport < PORT_CLOSER + PORTS_CLOSER)
+		return GUTLESS_A_RX_PAD;
 	if (dport > PORT_ALL && dport < PORT_INNER) {
 		port.accept = GUTLESS_ACCEPT_FOU;
 		port.fou = fou_protocols[dport - PORT_ALL - 1];
@@ -59,6 +64,8 @@ static void say_expected(unsigned long sent)
 	unsigned int i;
 
 	printf("%lu", sent);
+	if (expected[GUTLESS_A_RX_PAD])
+		printf(" %u:%lu", GUTLESS_A_RX_PAD, expected[GUTLESS_A_RX_PAD]);
 	for (i = GUTLESS_A_RX_PACKETS; i <= GUTLESS_A_RX_MAX; i++)
 		if (expected[i])
 			printf(" %u:%lu", i, expected[i]);

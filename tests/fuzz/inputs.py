@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from gutctl.encap import Cookie, GueFields
+
 FORMATS = ("gue0", "bare", "gutless")
 USUAL = frozenset({4, 41, 47, 143})
 ALL = frozenset(range(1, 256))
 HERE = Path(__file__).resolve().parent
 REGRESSIONS = HERE / "regressions"
 KINDS = ("wire", "csum")
+NO_FIELDS = GueFields()
+REQUIRED = GueFields(7, True, Cookie.of(bytes(range(1, 9))))
+ENDS = 1
+"""The sum of addresses and ports."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class Setting:
     summed: bool
     known: bool = False
     """There is a rule for each type of option, and none drops."""
+    gue: GueFields = NO_FIELDS
+    """It requires these fields of GUE."""
 
 
 @cache
@@ -40,15 +48,24 @@ def setting(first: int, second: int) -> Setting:
     accept = frozenset(name for bit, name in enumerate(FORMATS) if first >> bit & 1)
     more = {second} - {0}
     inner = (USUAL, ALL, USUAL | more, frozenset(more))[first >> 4 & 3]
-    return Setting(accept, inner, None, summed, bool(first & 0x40))
+    return Setting(accept, inner, None, summed, bool(first & 0x40), REQUIRED if first & 0x80 else NO_FIELDS)
 
 
-def wire(payload: bytes, *, fou: int | None = None, accept: tuple[str, ...] = FORMATS, inner: int = 0, summed: bool = True, known: bool = False) -> bytes:
+def wire(
+    payload: bytes,
+    *,
+    fou: int | None = None,
+    accept: tuple[str, ...] = FORMATS,
+    inner: int = 0,
+    summed: bool = True,
+    gue: bool = False,
+    known: bool = False,
+) -> bytes:
     """An input for a port: FOU of a protocol, or of formats that takes the usual inner protocols (and `inner`)."""
     first = 8 if summed else 0
     if fou is not None:
         return bytes((first, fou)) + payload
-    first |= sum(1 << FORMATS.index(name) for name in accept) | (0x40 if known else 0)
+    first |= sum(1 << FORMATS.index(name) for name in accept) | (0x40 if known else 0) | (0x80 if gue else 0)
     return bytes((first | (0x20 if inner else 0), inner)) + payload
 
 

@@ -75,22 +75,25 @@ def formats(report: Report, scratch: Path, seconds: int, seed: int) -> None:
     compared = targets.differential(programs["wire"], corpora["wire"], seconds, seed + 1)
     _verdicts(report, compared)
     for kind in inputs.KINDS:
-        reached = cover.measure(kind, corpora[kind].folder, scratch)
-        report.done(f"coverage of {reached.text}")
-        for line in reached.unreached:
-            report.failed(f"a branch that no input reached: {line}")
+        for reached in cover.measure(kind, corpora[kind].folder, scratch):
+            report.done(f"coverage of {reached.text}")
+            for line in reached.unreached:
+                report.failed(f"a branch that no input reached: {line}")
         kept = corpora[kind].keep(programs[kind])
         say(f"{kind}: {kept} inputs kept for the next run")
 
 
-RULES = ("option-missing", "option-value", "option-refused")
-"""Verdicts of a port's rules for options, which are judged behind wire.h."""
+RULES = (
+    *("option-missing", "option-value", "option-refused"),
+    *("auth-missing", "auth-key", "auth-tag", "auth-replay", "auth-time"),
+)
+"""Verdicts of a port's rules for options and of its keys, which are judged behind wire.h."""
 
 
 def _verdicts(report: Report, compared: Differential) -> None:
     words = ", ".join(f"{name or 'passed'} {count:,}" for name, count in compared.verdicts.most_common())
     report.done(f"wire.h and encap.py: {compared.compared:,} inputs, same verdict and fields: {words}")
-    never = set(targets.reasons().values()) - {"source", "nesting", "no-memory", *RULES} - set(compared.verdicts)
+    never = set(targets.reasons().values()) - {"source", "nesting", "no-memory", "control-limit", *RULES} - set(compared.verdicts)
     if never or not compared.verdicts[""]:
         report.failed(f"verdicts that never came up: {', '.join(sorted(never)) or 'passed'}")
 

@@ -24,7 +24,7 @@ SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
 NET_BYTEORDER = 0x4000
 DUMP, ACK = 0x300, 4
 #: How often an attribute is there that fits few of the others.
-SHY = {"ifindex": 0.05, "local-v4": 0.05, "local-v6": 0.05, "fou-protocol": 0.1, "accept": 0.25, "source": 0.2, "source-del": 0.1}
+SHY = {"ifindex": 0.05, "local-v4": 0.05, "local-v6": 0.05, "fou-protocol": 0.1, "accept": 0.25, "source": 0.2, "source-del": 0.1, "peer-v6": 0.2}
 #: Of so many messages one is bent once more than the rest.
 BEND = 3
 
@@ -149,6 +149,7 @@ class Maker:
         usual = {"family": (2, 10) * 5 + (0,), "port": (6080, 6081, 7000, 0), "fou-protocol": (4, 41, 47, 0)}
         usual |= {"ifindex": (0, 1, 2, 99), "prefix-len": (0, 24, 32, 64, 128), "local-v4": (0x7F000001, 0x0A090001, 0)}
         usual |= {"sport-min": (6080, 49152, 0), "sport-max": (6080, 65535, 0), "number": (0, 1, 2, 257, 512)}
+        usual |= {"peer-v4": (0x7F000001,) * 5 + (0, 0xFFFFFFFF), "peer-port": (6080, 6081, 7000, 0), "peer-ifindex": (0, 0, 1, 99)}
         if attribute.name in usual and rng.random() < 0.97:
             return rng.choice(usual[attribute.name])
         return rng.choice((0, 1, most, most >> 1, rng.randint(0, most)))

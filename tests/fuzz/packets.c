@@ -27,6 +27,8 @@ static unsigned int port_for(const struct burst *b)
 				return PORT_ALL + 1 + i;
 	if (chance(24))
 		return PORT_SOURCE;
+	if (chance(4))
+		return PORT_CLOSER + below(PORTS_CLOSER);
 	return chance(3) ? PORT_INNER : PORT_ALL + (chance(12) ? below(5) : 0);
 }
 
@@ -149,6 +151,8 @@ static void way_udp(unsigned long count)
 	const struct burst *b;
 	unsigned int len, port;
 	socklen_t size;
+	struct sockaddr_storage own;
+	unsigned int sport[2];
 	int fd[2], one = 1, i;
 	ssize_t done;
 
@@ -158,6 +162,13 @@ static void way_udp(unsigned long count)
 		fd[i] = socket(i ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
 		if (fd[i] < 0 || setsockopt(fd[i], SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
 			die("UDP socket");
+		/* connected to nothing yet, it gets its number by this */
+		memset(&own, 0, sizeof(own));
+		own.ss_family = i ? AF_INET6 : AF_INET;
+		size = sizeof(own);
+		if (bind(fd[i], (void *)&own, i ? sizeof(to6) : sizeof(to4)) || getsockname(fd[i], (void *)&own, &size))
+			die("bind");
+		sport[i] = ntohs(((struct sockaddr_in *)&own)->sin_port);
 	}
 	for (; sent < count; sent++) {
 		b = some_burst();
@@ -168,7 +179,7 @@ static void way_udp(unsigned long count)
 		to = i ? (void *)&to6 : (void *)&to4;
 		size = i ? sizeof(to6) : sizeof(to4);
 		len = payload(data, b, below(b->n), 8);
-		expected[verdict(ntohs(port), data, len, 1)]++;
+		expected[verdict(ntohs(port), data, len, 1, ends_sum(i ? 6 : 4, sport[i], ntohs(port)))]++;
 		if (chance(2)) {
 			send_pieces(fd[i], data, len, to, size);
 			continue;
@@ -188,7 +199,7 @@ static void way_fragments(unsigned long count)
 	static uint8_t datagram[FRAME_MAX];
 	unsigned long datagrams;
 	const struct burst *b;
-	unsigned int len, port;
+	unsigned int len, port, sport;
 	enum checksum how;
 	int version;
 
@@ -199,8 +210,9 @@ static void way_fragments(unsigned long count)
 		port = port_for(b);
 		how = some_checksum();
 		len = payload(datagram + 8, b, below(b->n), 8);
-		expected[verdict(port, datagram + 8, len, how != CSUM_ZERO)]++;
-		len = put_udp(datagram, version, some_sport(), port, len, how);
+		sport = some_sport();
+		expected[verdict(port, datagram + 8, len, how != CSUM_ZERO, ends_sum(version, sport, port))]++;
+		len = put_udp(datagram, version, sport, port, len, how);
 		if (out.n > BATCH - 8)
 			out_flush();
 		put_fragments(datagram, len, version, 0);

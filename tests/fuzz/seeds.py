@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from inputs import FORMATS, wire
+from inputs import ENDS as ENDS_SUM
+from inputs import FORMATS, REQUIRED, wire
 
 from gutctl.encap import (
     AlternateChecksum,
@@ -33,11 +34,13 @@ from gutctl.encap import (
     Session,
     Timing,
     Transform,
+    Understood,
     checksum,
     encode,
     pad,
     remote_encode,
     seal,
+    seal_gue,
     transport_checksum,
 )
 
@@ -132,10 +135,38 @@ def gue_headers(protocol: int) -> Iterator[Gue]:
         yield Gue(protocol, **fields)
 
 
+def required_headers(protocol: int) -> Iterator[Gue]:
+    """With the fields that a port requires (inputs.REQUIRED), and nearly so; their checksums cover them alone."""
+    good = replace(REQUIRED.header(protocol), checksum=HeaderChecksum(0, 0))
+    for header in (
+        good,
+        replace(good, remote=RemoteChecksum(0, 10)),
+        replace(good, private=Private(RemoteChecksum(0, 10))),
+        replace(good, surplus=bytes(8)),
+        replace(good, group=8),
+        replace(good, group=None),
+        replace(good, security=bytes(8)),
+        replace(good, security=bytes(range(1, 17))),
+        replace(good, security=bytes(range(1, 33))),
+        replace(good, security=None),
+        replace(good, control=True),
+    ):
+        yield seal_gue(header, b"", ENDS_SUM)
+    yield replace(good, checksum=None)
+    yield good
+    yield replace(good, checksum=HeaderChecksum(0, 0xFFFF))
+    yield seal_gue(replace(good, checksum=HeaderChecksum(0, 20)), packet(4, TCP), ENDS_SUM)
+    yield seal_gue(Gue(protocol, checksum=HeaderChecksum(0, 0)), b"", ENDS_SUM)
+
+
 def gutless_headers(protocol: int) -> Iterator[Gutless]:
     """GUT-less: each option, padding, the longest header, control messages."""
     yield Gutless(protocol)
-    yield Gutless(1, control=True)
+    for kind in (1, 2, 3, 4):
+        yield Gutless(kind, control=True)
+    yield Gutless(1, pad([Understood().option(), Option(0x1B, bytes(19)), Option(0x1E, b"\xab\xcd")]), control=True)
+    yield Gutless(1, pad([Option(0x1B, bytes(9)), Option(0), Option(0x9E)]), control=True)
+    yield Gutless(1, pad([RemoteOffload(0, 10).option()]), control=True)
     yield Gutless(protocol, pad([Option(1, bytes(122))]))
     for option in (
         Option(0),
@@ -241,6 +272,12 @@ def wire_seeds() -> Iterator[bytes]:
     sealed = seal(encode(Gutless(4), inside))
     for wrong in (0, 1):
         yield wire(sealed[:-1] + bytes((sealed[-1] ^ wrong,)), summed=False)
+    # fields that the port requires: right, and each wrong or missing, beside a remote checksum as well
+    for header in required_headers(4):
+        for gue in (True, False):
+            yield wire(encode(header, inside), gue=gue)
+    for made in (inside, encode(Gutless(4), inside), encode(Gue(4), inside)):
+        yield wire(made, gue=True)
     # what encap refuses to make
     for text in (
         "80000000",

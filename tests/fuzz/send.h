@@ -36,7 +36,8 @@ static unsigned int frame_around(uint8_t *frame, int version, unsigned int sport
 	unsigned int at = put_ethernet(frame, version);
 	unsigned int size = 8 + len;
 
-	last_verdict = verdict(dport, payload_at(frame, version), len, how != CSUM_ZERO);
+	last_verdict = verdict(dport, payload_at(frame, version), len, how != CSUM_ZERO,
+			       ends_sum(version, sport, dport));
 	at += put_ip(frame + at, version, 17, size);
 	put_udp(frame + at, version, sport, dport, len, how);
 	return at + size;

@@ -47,13 +47,18 @@ class Trouble(Exception):
 
 
 def reasons() -> dict[int, str]:
-    """Attribute that counts a drop -> its reason, from the uapi header."""
+    """Attribute that counts a packet -> the reason of a drop or the kind of control message, from the uapi header."""
     body = re.search(r"enum gutless_rx_attr \{(.*?)\};", UAPI.read_text(), re.DOTALL)
     if not body:
         raise Trouble(f"{UAPI} has no enum gutless_rx_attr")
     names = re.findall(r"^\s*(GUTLESS_A_RX_\w+),", body[1], re.MULTILINE)
-    drop = "GUTLESS_A_RX_DROP_"
-    return {at: name[len(drop) :].lower().replace("_", "-") for at, name in enumerate(names) if name.startswith(drop)}
+    short = {at: name.removeprefix("GUTLESS_A_RX_") for at, name in enumerate(names)}
+    control = ("ECHO_REQUESTS", "ECHO_REPLIES", "REPORTS")
+    return {
+        at: name.removeprefix("DROP_").lower().replace("_", "-")
+        for at, name in short.items()
+        if name.startswith("DROP_") or name in control
+    }
 
 
 def build(kind: str, folder: Path, *flags: str, root: Path = ROOT) -> Path:

@@ -3,7 +3,7 @@
 
       a (sends)                 b (receives)
     +---------------+  wire  +-------------------------------+
-    | 198.51.100.1  |--------| 198.51.100.2   sit, gre ...    |  ports 7000-7006, over IPv4 and IPv6
+    | 198.51.100.1  |--------| 198.51.100.2   sit, gre ...    |  ports 7000-7011, over IPv4 and IPv6
     | 2001:db8::1   |  eth0  | 2001:db8::2    ip6tnl ...      |
     +---------------+        |  tap0: packets made of pages   |
                              +-------------------------------+
@@ -60,6 +60,7 @@ TUNNELS = {
 FAMILY = {4: 2, 6: 10}
 FOU = (4, 41, 47, 143)
 UDP = 17
+CLOSER = "looked at closer"
 #: UDP in UDP to our own address would be one more packet for a port.
 INNER = bytes(number for number in range(1, 256) if number not in (UDP, 136))
 #: Longer than the debug kernel, a guest of few processor's time, needs for a poll: its clock must get on.
@@ -89,6 +90,26 @@ def ports() -> dict[int, bytes]:
     made[7005] = free + rawnl.attr(rawnl.n("A_PORT_INNER"), INNER) + rawnl.u8("A_PORT_REMCSUM_NOPARTIAL", 1)
     made[7006] = b""
     return made
+
+
+def closer_ports() -> dict[int, bytes]:
+    """The same of those that look at more than wire.h knows: rules, keys, what GUE requires, headers alone."""
+    free, secret = rawnl.u8("A_PORT_ANY_SOURCE", 1), bytes(range(32))
+
+    def rule(number: int, action: str, *more: bytes) -> bytes:
+        inside = rawnl.u8("A_OPTION_RULE_TYPE", number) + rawnl.u8("A_OPTION_RULE_ACTION", rawnl.n("OPTION_ACTION_" + action))
+        return rawnl.nest("A_PORT_OPTION_RULE", inside, *more)
+
+    deliver = rawnl.u8("A_OPTION_RULE_DELIVER", 1)
+    rules = [rule(0x58, "IGNORE", deliver), rule(0x5A, "IGNORE"), rule(0x1C, "IGNORE", deliver), rule(0x30, "DROP"), rule(0x9E, "IGNORE")]
+    gue = rawnl.u32("A_GUE_GROUP", 7) + rawnl.u8("A_GUE_CSUM", 1) + rawnl.attr(rawnl.n("A_GUE_COOKIE"), bytes(range(1, 9)))
+    return {
+        7007: free + b"".join(rules),
+        7008: free + rule(0x58, "REQUIRE", rawnl.attr(rawnl.n("A_OPTION_RULE_VALUE"), b"\0\0\0\7")),
+        7009: free + rawnl.nest("A_PORT_KEY", rawnl.u16("A_KEY_ID", 1), rawnl.attr(rawnl.n("A_KEY_SECRET"), secret)),
+        7010: free + rawnl.nest("A_PORT_GUE", gue),
+        7011: free + rawnl.u8("A_PORT_VERIFY_HEADERS", 1),
+    }
 
 
 class Bench:
@@ -123,7 +144,7 @@ class Bench:
         self.sysfs.mkdir(exist_ok=True)
         self.b.run("mount", "-t", "sysfs", "none", str(self.sysfs))
         for family in FAMILY:
-            for number, body in ports().items():
+            for number, body in (ports() | closer_ports()).items():
                 more = rawnl.u8("A_PORT_ZERO_CSUM6", 1) if family == 6 else b""
                 more += rawnl.source("203.0.113.0/24" if family == 4 else "2001:db8:1::/48") if number == 7006 else b""
                 self.netlink.do("PORT_ADD", rawnl.key(number, family), body, more)
@@ -143,11 +164,16 @@ class Bench:
             (self.sysfs / "class/net/eth0" / name).write_text(str(value))
 
     def counters(self) -> Counter[str]:
-        """All ports together; octets and those merged apart."""
+        """All ports together; octets and those merged apart; of ports that look closer the sum, and what is no packet."""
         total: Counter[str] = Counter()
         for family in FAMILY:
             for number in ports():
                 total.update(self.netlink.counters(rawnl.key(number, family)))
+            for number in closer_ports():
+                one = Counter(self.netlink.counters(rawnl.key(number, family)))
+                for name in ("octets", "gro-packets", "reports-sent", "reports-limited"):
+                    total[name] += one.pop(name, 0)
+                total[CLOSER] += sum(one.values())
         del total["octets"]
         return total
 
@@ -175,10 +201,12 @@ class Bench:
     @staticmethod
     def _compare(words: str, wanted: list[str], counted: Counter[str]) -> None:
         """Each counter is what wire.h said beforehand; it does not see how deep tunnels are nested."""
-        names = rawnl.reasons()
+        names = rawnl.reasons() | {rawnl.n("A_RX_PAD"): CLOSER}
         said = {names[int(number)]: int(count) for number, _, count in (word.partition(":") for word in wanted)}
         found = dict(+counted)
         found["packets"] = found.get("packets", 0) + found.pop("nesting", 0)
+        # how often a source asks is not for wire.h to know
+        found["echo-requests"] = found.get("echo-requests", 0) + found.pop("control-limit", 0)
         wrong = [f"{name} {said.get(name, 0)}, not {found.get(name, 0)}" for name in said | found if said.get(name, 0) != found.get(name, 0)]
         if wrong:
             raise Lost(f"{words}; by wire.h they should be: {', '.join(wrong)}")
@@ -201,6 +229,8 @@ class Bench:
         while True:
             tally.counted = self.counters() - before
             merged = tally.counted.pop("gro-packets", 0)
+            # of packets that are counted as dropped as well
+            told = tally.counted.pop("reports-sent", 0) + tally.counted.pop("reports-limited", 0)
             dropped = self.lost_before() - lost
             missing = tally.sent - sum(tally.counted.values()) - dropped
             if missing <= 0 or not how.strict or time.monotonic() > deadline:
@@ -216,12 +246,15 @@ class Bench:
         # of those that got lost nobody knows what they would have been
         if how.strict and not dropped:
             self._compare(words, wanted, tally.counted)
-        if how.strict and not how.gro and (took := self.datagrams() - taken) != counted:
+        # what headers verified alone tell comes before UDP
+        if how.strict and not how.gro and not counted - tally.counted[CLOSER] <= (took := self.datagrams() - taken) <= counted:
             raise Lost(f"{words}; UDP took in {took}")
         if how.merges and not merged:
             raise Lost(f"{words}; GRO merged none of them")
         if merged:
             tally.counted["merged"] = merged
+        if told:
+            tally.counted["reported"] = told
         if way == "icmp":
             tally.counted["handed to links"] = self.icmp_errors() - errors
             if not tally.counted["handed to links"]:

@@ -6,6 +6,8 @@
  *	octet 0, bits 0-2: 0 a FOU port, else the formats gue0, bare, gutless
  *		 bit 3:	   the datagram had a UDP checksum
  *		 bits 4-5: inner protocols: 0 the default ones, 1 all, 2 the default ones and octet 1, 3 octet 1
+ *		 bit 6:	   there is a rule for each type of option
+ *		 bit 7:	   it requires group 7, the checksum and the cookie 01..08 of GUE
  *	octet 1:	   FOU's protocol, or the inner one of above
  *
  * With GUTLESS_FUZZ_PIPE=N in the environment every input and what was made of it goes to descriptor N:
@@ -53,6 +55,7 @@ static void make_port(struct judge_port *port, const uint8_t *said)
 	memset(port, 0, sizeof(*port));
 	memset(port->known, said[0] & 0x40 ? 0xff : 0, sizeof(port->known));
 	port->summed = said[0] >> 3 & 1;
+	port->ends[1] = 1;
 	if (!(said[0] & 7)) {
 		port->accept = GUTLESS_ACCEPT_FOU;
 		port->fou = said[1] ? said[1] : GL_PROTO_IPV4;
@@ -60,6 +63,12 @@ static void make_port(struct judge_port *port, const uint8_t *said)
 		return;
 	}
 	port->accept = (said[0] & 7) << 1;
+	if (said[0] & 0x80) {
+		port->gue_flags[0] = (GL_GUE_GROUP | 0x1000 | GL_GUE_CSUM) >> 8;
+		port->gue_group[3] = 7;
+		for (i = 0; i < 8; i++)
+			port->gue_cookie[i] = i + 1;
+	}
 	if (which == 1)
 		memset(port->inner, 0xff, sizeof(port->inner));
 	if (which == 0 || which == 2)
@@ -123,6 +132,26 @@ static void build_and_parse(const uint8_t *data, size_t size)
 	free(p);
 }
 
+/* The reply to a request is as long, is taken, and says what it should where there was room. */
+static void answer(const uint8_t *data, size_t size, const struct gl_wire *request)
+{
+	struct gl_seen seen = { .version = data[0] & 1 ? 4 : 6, .port = { 0xc0, 0x01 } };
+	const unsigned int len = size - 2;
+	struct gl_wire w;
+	uint8_t *p = malloc(request->len);
+
+	DEMAND(p);
+	memcpy(p, data + 2, request->len);
+	memset(seen.addr, 0xa5, sizeof(seen.addr));
+	memset(seen.understood, 0x5a, sizeof(seen.understood));
+	gl_wire_answer(p, request->len, &seen);
+	DEMAND(p[0] == data[2]);
+	DEMAND(gl_wire_parse(p, len, GUTLESS_ACCEPT_GUTLESS, NULL, &w) == GUTLESS_A_RX_DROP_CONTROL);
+	DEMAND(w.control && !w.check && w.len == request->len);
+	DEMAND(gl_wire_control(w.proto, len - w.len) == GUTLESS_A_RX_ECHO_REPLIES);
+	free(p);
+}
+
 static unsigned long sum_of(const uint8_t *p, unsigned int len)
 {
 	unsigned long sum = 0;
@@ -168,6 +197,47 @@ static void on_path(const uint8_t *data, size_t size)
 	free(p);
 }
 
+/* So are the fields of GUE that it writes, where each is looked for. */
+static void fields_and_parse(const uint8_t *data, size_t size)
+{
+	static const __u16 sec[] = { 0, 0x1000, 0x2000, 0x3000 };
+	struct gl_gue gue = { .flags = sec[data[0] & 3] | (data[0] & 4 ? GL_GUE_GROUP : 0) |
+				       (data[0] & 8 ? GL_GUE_CSUM : 0) };
+	const __u8 words = (data[0] >> 4) % 3, proto = data[1] ? data[1] : 1;
+	struct gl_gue other;
+	unsigned int len, at;
+	struct gl_wire w;
+	__u8 *p;
+
+	/* the other values of its three bits are no cookie's; HMACs are refused */
+	DEMAND(!gl_gue_cookie_len(GL_GUE_HMAC));
+	gue.len = gl_gue_fields_len(gue.flags);
+	memset(gue.group, data[1], sizeof(gue.group));
+	memset(gue.cookie, data[0], gl_gue_cookie_len(gue.flags));
+	len = GL_BASE_LEN + gue.len + 4 * words;
+	p = malloc(len);
+	DEMAND(p);
+	at = gl_wire_build_gue(p, &gue, words, proto, 20, 26);
+	DEMAND(!at == !(gue.flags & GL_GUE_CSUM));
+	DEMAND(!at || (at >= GL_BASE_LEN && at + 4 <= len && !p[at] && !p[at + 1] && !p[at + 2] && !p[at + 3]));
+	DEMAND(gl_wire_len(GUTLESS_ACCEPT_GUE0, p[0]) == len);
+	DEMAND(gl_wire_parse(p, len + 28, GUTLESS_ACCEPT_GUE0, NULL, &w) == 0);
+	DEMAND(w.proto == proto && w.len == len && w.remcsum == !!words && !w.coverage);
+	DEMAND(!words || (w.start == 20 && w.offset == 26));
+	DEMAND(gl_wire_gue_judge(p, &w, &gue, true) == 0);
+	if (at)
+		DEMAND(gl_wire_gue_judge(p, &w, &gue, false) == GUTLESS_A_RX_DROP_GUE_CSUM);
+	other = gue;
+	other.group[size % 4] ^= 1;
+	if (gue.flags & GL_GUE_GROUP)
+		DEMAND(gl_wire_gue_judge(p, &w, &other, true) == GUTLESS_A_RX_DROP_GUE_GROUP);
+	if (gl_gue_cookie_len(gue.flags)) {
+		other.cookie[size % gl_gue_cookie_len(gue.flags)] ^= 1;
+		DEMAND(gl_wire_gue_judge(p, &w, &other, true) == GUTLESS_A_RX_DROP_GUE_COOKIE);
+	}
+	free(p);
+}
+
 /* To whom no rule is told every type is known. */
 static void all_known(const uint8_t *p, unsigned int len, const __u8 *known)
 {
@@ -201,8 +271,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		all_known(p, len, port.known);
 	free(p);
 
-	DEMAND(!reason || (reason >= GUTLESS_A_RX_DROP_TRUNCATED && reason <= GUTLESS_A_RX_DROP_REMCSUM &&
-			   reason != GUTLESS_A_RX_DROP_NESTING && reason != GUTLESS_A_RX_DROP_NO_MEMORY));
+	DEMAND(!reason || (reason >= GUTLESS_A_RX_DROP_TRUNCATED && reason <= GUTLESS_A_RX_DROP_GUE_CSUM &&
+			   reason != GUTLESS_A_RX_GRO_PACKETS &&
+			   reason != GUTLESS_A_RX_DROP_NESTING && reason != GUTLESS_A_RX_DROP_NO_MEMORY) ||
+	       (reason >= GUTLESS_A_RX_ECHO_REQUESTS && reason <= GUTLESS_A_RX_REPORTS && w.control));
+	DEMAND(!w.unknown || (reason == GUTLESS_A_RX_DROP_OPTIONS && !w.control && w.unknown_at < w.len &&
+			      data[2 + w.unknown_at] == w.unknown));
+	if (reason == GUTLESS_A_RX_ECHO_REQUESTS)
+		answer(data, size, &w);
 	if (!reason) {
 		DEMAND(w.proto && w.len <= len && w.len <= GL_HEADER_MAX);
 		DEMAND(!w.remcsum || (w.start <= w.offset && w.len + w.offset + 2U <= len));
@@ -212,5 +288,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		tell(data, size, reason, &w);
 	build_and_parse(data, size);
 	on_path(data, size);
+	fields_and_parse(data, size);
 	return 0;
 }

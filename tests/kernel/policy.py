@@ -15,7 +15,7 @@ CTRL_CMD_GETPOLICY = 10
 CTRL_POLICY, CTRL_OP_POLICY = 8, 9
 POLICY_DO, POLICY_DUMP = 1, 2
 
-TYPES = {2: "u8", 3: "u16", 4: "u32", 5: "u64", 10: "binary", 13: "nest"}
+TYPES = {2: "u8", 3: "u16", 4: "u32", 5: "u64", 10: "binary", 12: "string", 13: "nest"}
 TYPE, MIN_VALUE, MAX_VALUE, MIN_LENGTH, MAX_LENGTH, POLICY_INDEX, POLICY_MAX, MASK = 1, 4, 5, 6, 7, 8, 9, 12
 
 

@@ -25,6 +25,7 @@ from rawnl import (
     Refused,
     attr,
     key,
+    n,
     nest,
     split,
     u8,
@@ -44,6 +45,8 @@ REQUESTS = spec_yaml.requests(SPEC)
 COMMANDS = spec_yaml.commands(SPEC)
 SET_OF = {operation["name"]: operation["attribute-set"] for operation in SPEC["operations"]["list"] if "do" in operation}
 FLAGS = spec_yaml.definitions(SPEC)
+ANSWERED = {"stats", "cookie-len", "cookie-hash"}
+"""Inside of nests that can be asked for: told, and not taken."""
 
 U_MAX = {"u8": 0xFF, "u16": 0xFFFF, "u32": 0xFFFFFFFF, "u64": 2**64 - 1}
 
@@ -74,9 +77,9 @@ def expected(name: str, attribute: str) -> Rule:
         return Rule("nest")
     if "flags-mask" in checks:
         return Rule(kind, mask=sum(FLAGS[checks["flags-mask"]].values()))
-    if kind == "binary":
+    if kind in ("binary", "string"):
         exact = checks.get("exact-len")
-        return Rule(kind, min_length=exact, max_length=exact or checks["max-len"])
+        return Rule(kind, min_length=exact or checks.get("min-len"), max_length=exact or checks["max-len"])
     return Rule(kind, min_value=0, max_value=checks.get("max", U_MAX[kind]))
 
 
@@ -102,14 +105,18 @@ def test_policy_of_each_dump(told: Policy, command: str) -> None:
     assert rules == told.of(COMMANDS[command], "do")
 
 
-@pytest.mark.parametrize("attribute", ["source", "source-del", "option-rule"])
+@pytest.mark.parametrize(
+    "attribute",
+    ["port source", "port source-del", "port option-rule", "port key", "port gue", "profile key", "profile gue"],
+)
 def test_policy_inside_a_nest(told: Policy, attribute: str) -> None:
-    inside = SETS[SETS["port"][attribute].nested or ""]
-    rule = told.of(COMMANDS["port-set"], "do")[SETS["port"][attribute].number]
+    noun, _, attribute = attribute.partition(" ")
+    nested = SETS[noun][attribute].nested or ""
+    inside = SETS[nested]
+    rule = told.of(COMMANDS[f"{noun}-set"], "do")[SETS[noun][attribute].number]
     assert rule.nested is not None
     assert rule.nested_max == max(a.number for a in inside.values())
-    # counters are in answers only
-    takes = {a.number: expected(SETS["port"][attribute].nested or "", name) for name, a in inside.items() if name != "stats"}
+    takes = {a.number: expected(nested, name) for name, a in inside.items() if name not in ANSWERED}
     assert told.rules[rule.nested] == takes
 
 
@@ -164,6 +171,12 @@ def test_info_is_what_the_spec_says(kernel: RawNetlink) -> None:
     assert names_in("tx", split(plain)) | {"pad"} == set(SETS["tx"])
 
 
+def fields_of_gue(name: str) -> bytes:
+    """All fields that there can be."""
+    cookie = attr(n("A_GUE_COOKIE"), bytes(32)) + attr(n("A_GUE_COOKIE_NAME"), b"/etc/cookie\0")
+    return nest(name, u32("A_GUE_GROUP", 7), u8("A_GUE_CSUM", 1), cookie)
+
+
 def test_a_port_is_what_the_spec_says(kernel: RawNetlink, host: Host) -> None:
     """Every attribute of the reply is seen in some port; each is of the size that its type has."""
     host.ip("link add d0 type dummy", "link set d0 up")
@@ -171,9 +184,10 @@ def test_a_port_is_what_the_spec_says(kernel: RawNetlink, host: Host) -> None:
     device = host.call(socket.if_nametoindex, "d0")
     keys = [key(7001, 4, "192.0.2.1", device), key(7002, 6, "2001:db8::1"), key(7003)]
     source = attr(SETS["port"]["source"].number | 0x8000, attr(1, bytes((192, 0, 2, 0))) + attr(3, b"\x18"))
-    kernel.do("PORT_ADD", keys[0], source)
+    kernel.do("PORT_ADD", keys[0], source, fields_of_gue("A_PORT_GUE"))
     rule = attr(SETS["port"]["option-rule"].number | 0x8000, attr(1, b"\x58") + attr(2, b"\2") + attr(3, b"\1") + attr(4, bytes(4)))
-    kernel.do("PORT_ADD", keys[1], u8("A_PORT_ANY_SOURCE", 1), u8("A_PORT_ZERO_CSUM6", 1), rule)
+    secret = nest("A_PORT_KEY", u16("A_KEY_ID", 7), attr(SETS["key"]["secret"].number, bytes(16)), attr(SETS["key"]["name"].number, b"x\0"))
+    kernel.do("PORT_ADD", keys[1], u8("A_PORT_ANY_SOURCE", 1), u8("A_PORT_ZERO_CSUM6", 1), rule, secret)
     kernel.do("PORT_ADD", keys[2], u32("A_PORT_ACCEPT", 1), u8("A_PORT_FOU_PROTOCOL", 4))
     seen: set[str] = set()
     sizes = {"u8": 1, "u16": 2, "be16": 2, "u32": 4, "be32": 4, "u64": 8}
@@ -188,6 +202,10 @@ def test_a_port_is_what_the_spec_says(kernel: RawNetlink, host: Host) -> None:
                 assert len(data) == sizes.get(declared.type, len(data))
                 if declared.nested == "rx":
                     assert names_in("rx", split(data)) | {"pad"} == set(SETS["rx"])
+                if declared.nested == "key":
+                    assert names_in("key", split(data)) == set(SETS["key"]) - {"secret"}
+                if declared.nested == "gue":
+                    assert names_in("gue", split(data)) == set(SETS["gue"]) - {"cookie", "clear"}
                 if declared.nested == "option-rule":
                     assert names_in("option-rule", split(data)) == set(SETS["option-rule"])
                     stats = next(d for n, d in split(data) if n == SETS["option-rule"]["stats"].number)
@@ -200,16 +218,24 @@ def test_a_port_is_what_the_spec_says(kernel: RawNetlink, host: Host) -> None:
 
 
 def test_a_profile_is_what_the_spec_says(kernel: RawNetlink) -> None:
-    itself = nest("A_PROFILE_RULE", u32("A_RULE_MARK", 7) + u16("A_RULE_PROFILE", 1))
-    (made,) = kernel.do("PROFILE_ADD", u16("A_PROFILE_NUMBER", 1), u8("A_PROFILE_FORMAT", 2), itself)
-    number = next(data for n, data in made.attributes if n == SETS["profile"]["number"].number)
-    by_number = attr(SETS["profile"]["number"].number, number)
-    try:
-        assert names_in("profile", made.attributes) == reply_of("profile-add")
-        (one,) = kernel.do("PROFILE_GET", by_number)
-        assert names_in("profile", one.attributes) == reply_of("profile-get")
-    finally:
-        kernel.do("PROFILE_DEL", by_number)
+    """No profile has both a key and fields of GUE: two are made."""
+    auth = attr(SETS["profile"]["options"].number, b"\x5b\x1a\0\7" + bytes(24))
+    key = nest("A_PROFILE_KEY", u16("A_KEY_ID", 7), attr(SETS["key"]["secret"].number, bytes(16)))
+    made: set[str] = set()
+    told: set[str] = set()
+    for number, form, *more in ((7 << 8 | 1, 3, auth, key), (10 << 8 | 1, 2, fields_of_gue("A_PROFILE_GUE"))):
+        itself = nest("A_PROFILE_RULE", u32("A_RULE_MARK", 7) + u16("A_RULE_PROFILE", number))
+        (new,) = kernel.do("PROFILE_ADD", u16("A_PROFILE_NUMBER", number), u8("A_PROFILE_FORMAT", form), *more, itself)
+        given = next(data for n, data in new.attributes if n == SETS["profile"]["number"].number)
+        by_number = attr(SETS["profile"]["number"].number, given)
+        try:
+            made |= names_in("profile", new.attributes)
+            (one,) = kernel.do("PROFILE_GET", by_number)
+            told |= names_in("profile", one.attributes)
+        finally:
+            kernel.do("PROFILE_DEL", by_number)
+    assert made == reply_of("profile-add")
+    assert told == reply_of("profile-get")
 
 
 def test_a_device_is_what_the_spec_says(kernel: RawNetlink) -> None:

@@ -60,7 +60,7 @@ def tunnel(a: Host, b: Host, wire: Pair, family: int) -> None:
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_attach_set_detach(wire: Pair, family: int) -> None:
-    """Both ends send the option and take it; a value changes under TCP traffic; with timing all packets are single ones."""
+    """Both ends send the option and take it; a value changes between two TCP streams; with timing all packets are single ones."""
     a, b = wire.a, wire.b
     tunnel(a, b, wire, family)
     with capture(a, "eth0", count=8192) as watch:

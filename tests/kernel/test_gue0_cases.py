@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gueports import pseudo
 from inject import Bench, Target
 from net import Net
 
@@ -93,7 +94,7 @@ def test_near_misses(bench: Bench, target: Target, sent: None) -> None:
         payloads.append(made[: rng.choice((len(made), len(made), rng.randrange(len(made) + 1)))])
     cases = []
     for payload in payloads:
-        said = receive_verdict(payload)
+        said = receive_verdict(payload, pseudo=pseudo(bench, target))
         cases.append((payload, said.reason if isinstance(said, Dropped) else ""))
     told = {verdict for _, verdict in cases}
     assert told >= {"", "flags", "length", "control", "truncated", "remcsum", "protocol-zero", "inner"}

@@ -50,7 +50,7 @@ def prefixes(*texts: str) -> frozenset[Network]:
 def test_info(kernel: Kernel) -> None:
     info = kernel.info()
     assert info.version
-    assert {"ipv6", "remcsum", "icmp", "options"} <= info.features
+    assert {"ipv6", "remcsum", "icmp", "options", "control"} <= info.features
     assert not any(name.startswith("bit") for name in info.features), "each has a name"
     assert (info.encap_bare, info.encap_header, info.max_nesting) == (4, 5, 4)
     assert (info.ports, info.profiles) == (0, 0)

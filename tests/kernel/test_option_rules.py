@@ -14,7 +14,7 @@ from inject import Bench, Target
 from net import Net
 from optionrules import asked, attribute, expect, good_header, raw, rules_of, with_options
 
-from gutctl.encap import Gue, Option, ReceiveRule, RuleAction, encode
+from gutctl.encap import Gue, Option, ReceiveRule, RuleAction, encode, seal
 from gutctl.encap import Gutless as Header
 
 GROUP, REMOTE, SESSION, AUTH = 0x58, 0x59, 0x5A, 0x5B
@@ -203,6 +203,54 @@ def test_said_by_hand(bench: Bench, family: int) -> None:
         ],
         header=good_header(rules),
     )
+    bench.shut(target)
+
+
+def test_exactly_what_is_required_and_all_that_looks_like_it(bench: Bench, family: int) -> None:
+    """Where the rules say octet by octet what has to come, that passes at one glance, and nothing else does by it."""
+    first, second = ReceiveRule(GROUP, REQUIRE, value=bytes((0, 0, 0, 7))), ReceiveRule(0x3E, REQUIRE, value=SEVEN)
+    group, other = Option(GROUP, bytes((0, 0, 0, 7))), Option(0x3E, SEVEN)
+    # packets without a UDP checksum come over IPv6 only where it was asked for
+    target = bench.open(family, attribute(first), attribute(second), *([rawnl.u8("A_PORT_ZERO_CSUM6", 1)] if family == 6 else []))
+    exact = with_options(group, other)
+    ways = [
+        exact,
+        with_options(group, other, version=6),
+        with_options(other, group),
+        with_options(group, other, other),
+        with_options(group, other, Option(0x1E, b"more")),
+        raw(group.encode() + other.encode() + bytes(4)),
+        raw(bytes(4) + group.encode() + other.encode()),
+        with_options(group),
+        with_options(other),
+        with_options(Option(GROUP, bytes((0, 0, 0, 8))), other),
+        with_options(group, Option(0x3E, EIGHT)),
+        with_options(group, Option(0x3E, SEVEN[:-1])),
+        bytes((exact[0] + 1, *exact[1:])),
+        bytes((exact[0] - 1, *exact[1:])),
+        bytes((exact[0], 6, *exact[2:])),
+        bytes((exact[0] | 0x20, *exact[1:])),
+        bytes((exact[0] & 0x1F, *exact[1:])),
+        exact[:20],
+        with_options(),
+        with_options()[4:],
+    ]
+    assert judged(bench, target, [first, second], ways) >= {"", "option-missing", "option-value"}
+
+    # counted once by each rule, as by a closer look
+    before = rules_of(bench.netlink, target.key)
+    counters = bench.counters(target)
+    for payload in (exact, exact, with_options(other, group)):
+        bench.send(target, payload)
+    assert bench.change(target, counters, 3) == {"packets": 3}
+    now = rules_of(bench.netlink, target.key)
+    assert {number: now[number].stats.matched - before[number].stats.matched for number in now} == {GROUP: 3, 0x3E: 3}
+
+    # Check is looked at where UDP has no checksum
+    spoilt = bytes((*exact[:2], 0x12, 0x34, *exact[4:]))
+    bench.send(target, seal(exact), summed=False)
+    bench.send(target, spoilt, summed=False)
+    assert bench.change(target, counters, 5) == {"packets": 4, "check": 1}
     bench.shut(target)
 
 

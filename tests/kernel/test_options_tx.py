@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -25,6 +26,7 @@ from gutctl.ext_api import option_value, parse_option
 from gutctl.model import Csum, Format, Rule
 
 SO_MARK = 36
+MANY = 4096
 GROUP, SESSION = parse_option("group=7"), parse_option("session=1,target=2")
 LISTS: dict[str, tuple[Option, ...]] = {
     "group": (GROUP,),
@@ -235,20 +237,33 @@ def test_a_mark_chooses_the_profile(ends: tuple[End, End, Capture], family: int)
 
 def test_a_value_changes_while_packets_pass(ends: tuple[End, End, Capture]) -> None:
     """Of many packets none is lost, and each has the old value or the new one, whole."""
-    a, b, wire = ends
-    values = [Option(0x1E, bytes((n,)) * 62) for n in range(50)]
+    a, b, _ = ends
+    values = [Option(0x1E, bytes((n,)) * 62) for n in range(100)]
     number = a.profile(Format.GUTLESS, options=(values[0],))
     a.tunnel("tun", b.addresses[4], HEADER, PORT, number=number)
-    wire.forget()
-    packet = ip(a.inner[4], NOBODY[4])
-    with a.host.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+    packet, sent, done = ip(a.inner[4], NOBODY[4]), 0, threading.Event()
+
+    def send() -> None:
+        nonlocal sent
+        with a.host.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            while sent < MANY and not done.is_set():
+                sock.sendto(packet, ("tun", 0x0800))
+                sent += 1
+                # the other thread has the interpreter meanwhile
+                time.sleep(0.0005)
+
+    with capture(a.host, "eth0", count=MANY) as watch:
+        sender = threading.Thread(target=send)
+        sender.start()
         for value in values:
-            sock.sendto(packet, ("tun", 0x0800))
             a.kernel.profile_set(number, options=(value,))
-            sock.sendto(packet, ("tun", 0x0800))
-    found = [header.options[0] for header in headers(wire, 100)]
-    assert found[1::2] == values
-    assert found[::2] == [values[0], *values[:-1]]
+        done.set()
+        sender.join()
+        found = [header.options[0].data for header in headers(watch, sent)]
+    assert {len(set(data)) for data in found} == {1}, "an option is of one value"
+    assert [data[0] for data in found] == sorted(data[0] for data in found)
+    assert len(set(found)) > 10, "the values did not change while packets passed"
+    assert (a.sent(number), a.tx_drops(number)) == (sent, {})
 
 
 def test_options_need_a_link_with_a_header(ends: tuple[End, End, Capture]) -> None:

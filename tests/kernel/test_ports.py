@@ -171,6 +171,7 @@ REFUSED: dict[str, Refusal] = {
     "add: attribute 0": add(key(7) + attr(0, b""), EINVAL, "Unknown attribute type", 0),
     "add: unknown": add(key(7) + attr(0x3FF, bytes(4)), EINVAL, "Unknown attribute type", 0x3FF),
     "add: unknown next": add(key(7) + attr(LAST + 1), EINVAL, "Unknown attribute type", LAST + 1),
+    "control 4": add(key(7) + u8("A_PORT_CONTROL", 4), EINVAL, "reserved bit set", "A_PORT_CONTROL"),
     "set: stats": change(nest("A_PORT_STATS"), EINVAL, "Unsupported attribute", "A_PORT_STATS"),
     "set: flags unknown": change(u32("A_PORT_FLAGS", 2), EINVAL, "reserved bit set", "A_PORT_FLAGS"),
     "del: settings": Refusal("PORT_DEL", key(6080) + u8("A_PORT_ANY_SOURCE", 1), EINVAL, "Unsupported attribute", "A_PORT_ANY_SOURCE"),
@@ -241,7 +242,7 @@ def test_refused(netlink: RawNetlink, name: str) -> None:
 
 def test_a_command_that_is_none(netlink: RawNetlink) -> None:
     before = netlink.state()
-    for command in (0, n("CMD_PORT_ADD_NTF"), n("CMD_PROFILE_DEL_NTF") + 1, 255):
+    for command in (0, n("CMD_PORT_ADD_NTF"), n("CMD_CONTROL_NTF"), n("CMD_CONTROL_NTF") + 1, 255):
         with pytest.raises(OSError, match="not supported") as caught:
             netlink.ask(command, key(7))
         assert caught.value.errno == EOPNOTSUPP

@@ -18,6 +18,7 @@ import pytest
 import rawnl
 from capture import Capture, capture
 from ends import BARE, HEADER, End, two_ends
+from gueports import attribute
 from inject import Bench, Target
 from merging import put_frames
 from net import Net
@@ -33,7 +34,7 @@ from vectors import VECTORS, Vector
 
 ETHERNET_IN_GRE = b"\0\0\x65\x58"
 SENT = [vector for vector in VECTORS if vector.send]
-DELIVERED = [vector for vector in VECTORS if vector.accepted and vector.next in (4, 41)]
+DELIVERED = [vector for vector in VECTORS if vector.accepted and not vector.require and vector.next in (4, 41)]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,19 @@ def judged(bench: Bench, target: Target, vectors: list[Vector]) -> None:
 
 
 def test_ports_with_default_settings(bench: Bench, target: Target) -> None:
-    judged(bench, target, [vector for vector in VECTORS if not vector.accept_inner])
+    judged(bench, target, [vector for vector in VECTORS if not vector.accept_inner and not vector.require])
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_ports_that_require_fields_of_gue(bench: Bench, family: int) -> None:
+    several = {vector.require for vector in VECTORS if vector.require}
+    assert len(several) > 1
+    for required in several:
+        port = bench.open(family, attribute(required))
+        cases = [(one.payload, "" if one.accepted else one.verdict) for one in VECTORS if one.require == required]
+        header = encap.encode(required.header(4))
+        bench.judge(port, sorted(cases, key=lambda case: case[1]), header=header)
+        bench.shut(port)
 
 
 @pytest.mark.parametrize("family", [4, 6])

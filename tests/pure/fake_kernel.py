@@ -24,11 +24,16 @@ from gutctl.errors import (
     UnsupportedError,
 )
 from gutctl.model import (
+    NO_FIELDS,
     Accept,
     Address,
+    Answer,
     Csum,
     Format,
+    GueFields,
     Info,
+    Key,
+    KeyedOption,
     Link,
     Module,
     Network,
@@ -47,6 +52,18 @@ from gutctl.world import World
 T = TypeVar("T")
 
 ROOT = "root"
+
+
+def _told(key: Key) -> Key:
+    return replace(key, secret=b"")
+
+
+def _without_secret(profile: Profile) -> Profile:
+    return replace(
+        profile, options=tuple(replace(o, key=_told(o.key)) if isinstance(o, KeyedOption) else o for o in profile.options)
+    )
+
+
 NO_DROPS = {"source": 0, "truncated": 0, "variant": 0}
 
 
@@ -76,7 +93,12 @@ class Machine:
         self.loaded = True
         self.fou = True
         self.fou6 = True
-        self.features = frozenset({"ipv6", "remcsum", "icmp", "options", "option-rules", "onpath"})
+        self.features = frozenset(
+            {
+                *("ipv6", "remcsum", "icmp", "options", "option-rules", "onpath", "auth", "gue-fields", "control"),
+                *("neutral", "verify-headers"),
+            }
+        )
         self.unreachable: set[str] = set()
         self.requests: list[str] = []
         self.fail_at: int | None = None
@@ -145,6 +167,18 @@ class Machine:
         self.requests.append(text)
 
 
+def _kept(before: GueFields, asked: GueFields) -> GueFields:
+    """What the kernel then tells: of a cookie no octets, and one whose octets it is not given is the one it had."""
+    cookie = asked.cookie
+    if cookie is None:
+        return asked
+    if cookie.octets is None:
+        if before.cookie is None:
+            raise GutctlError("the cookie is not known")
+        return replace(asked, cookie=before.cookie)
+    return replace(asked, cookie=replace(cookie, octets=None))
+
+
 class FakeKernel(FakeLinks):
     """One namespace of a machine."""
 
@@ -195,10 +229,14 @@ class FakeKernel(FakeLinks):
             raise GutctlError("rules for options are for a port that accepts GUT-less")
         if len({rule.type for rule in port.rules}) < len(port.rules):
             raise GutctlError("two rules for one type of option")
+        if port.require_auth and not port.keys:
+            raise GutctlError("a port that requires option auth needs a key")
         if not port.inner or 0 in port.inner:
             raise GutctlError("protocol 0 cannot be received")
         if port.fou_protocol is not None and port.fou_protocol not in port.inner:
             raise GutctlError("a FOU port's protocol is its inner protocol")
+        if port.gue and Accept.GUE0 not in port.accept:
+            raise GutctlError("fields of GUE are required of a port that accepts it")
         for network in port.sources:
             if network.version != port.key.family:
                 raise GutctlError("a source is one address of the port's family")
@@ -216,7 +254,9 @@ class FakeKernel(FakeLinks):
         )
         if owner or ours:
             raise InUseError("the port is in use")
-        self.space.ports[port.key] = replace(port, stats=Stats(drops=dict(NO_DROPS)))
+        told = frozenset(map(_told, port.keys))
+        kept = replace(port, keys=told, gue=_kept(NO_FIELDS, port.gue), stats=Stats(drops=dict(NO_DROPS)))
+        self.space.ports[port.key] = kept
 
     def port_set(
         self,
@@ -231,9 +271,15 @@ class FakeKernel(FakeLinks):
         replace_sources: Iterable[Network] | None = None,
         zero_csum6: bool | None = None,
         remcsum_nopartial: bool | None = None,
+        verify_headers: bool | None = None,
         rules: Iterable[ReceiveRule] = (),
         remove_rules: Iterable[int] = (),
+        keys: Iterable[Key] = (),
+        remove_keys: Iterable[int] = (),
+        require_auth: bool | None = None,
+        answers: frozenset[Answer] | None = None,
         origin: Origin | None = None,
+        gue: GueFields | None = None,
     ) -> None:
         self._loaded()
         self.machine.changing(f"port_set {key.port}")
@@ -249,7 +295,10 @@ class FakeKernel(FakeLinks):
         given: dict[str, Any] = {
             "accept": accept, "fou_protocol": fou_protocol, "inner": inner,
             "any_source": any_source, "zero_csum6": zero_csum6, "remcsum_nopartial": remcsum_nopartial,
-            "origin": origin,
+            "origin": origin, "require_auth": require_auth,
+            "gue": None if gue is None else _kept(old.gue, gue),
+            "answers": answers,
+            "verify_headers": verify_headers,
         }  # fmt: skip
         kept = {rule.type: rule for rule in old.rules}
         for number in remove_rules:
@@ -257,10 +306,17 @@ class FakeKernel(FakeLinks):
                 raise NotFoundError("the port has no rule for this type")
             del kept[number]
         kept |= {rule.type: rule for rule in rules}
+        held = {key.id: key for key in old.keys}
+        for number in remove_keys:
+            if number not in held:
+                raise NotFoundError("the port has no key of this id")
+            del held[number]
+        held |= {key.id: _told(key) for key in keys}
         new = replace(
             old,
             sources=frozenset(sources),
             rules=frozenset(kept.values()),
+            keys=frozenset(held.values()),
             **{name: value for name, value in given.items() if value is not None},
         )
         self._check_port(new)
@@ -295,7 +351,8 @@ class FakeKernel(FakeLinks):
         self._check_profile(replace(profile, number=number))
         if number in self.space.profiles:
             raise ConflictError("this profile is there already")
-        self.space.profiles[number] = replace(profile, number=number, room=number >> 8)
+        made = replace(profile, number=number, room=number >> 8, gue=_kept(NO_FIELDS, profile.gue))
+        self.space.profiles[number] = _without_secret(made)
         return self.space.profiles[number]
 
     def profile_set(self, number: int, **change: Unpack[ProfileChange]) -> None:
@@ -303,13 +360,18 @@ class FakeKernel(FakeLinks):
         self.machine.changing(f"profile_set {number}")
         if number not in self.space.profiles:
             raise NotFoundError("no such profile")
-        new = replace(self.space.profiles[number], **change)
+        old = self.space.profiles[number]
+        if "gue" in change:
+            change["gue"] = _kept(old.gue, change["gue"])
+        new = replace(old, **change)
         self._check_profile(new)
-        self.space.profiles[number] = new
+        self.space.profiles[number] = _without_secret(new)
 
     def _check_profile(self, profile: Profile) -> None:
         if profile.number >> 8 < profile.words:
             raise GutctlError("the number does not tell the length of what is added")
+        if profile.gue and profile.format is not Format.GUE:
+            raise GutctlError("only format GUE has group, cookie and checksum")
         if profile.options and profile.format is not Format.GUTLESS:
             raise GutctlError("only format GUT-less has options")
         if any(rule.profile >> 8 > profile.number >> 8 for rule in profile.rules):

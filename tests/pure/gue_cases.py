@@ -100,7 +100,8 @@ def glb(hops: int) -> bytes:
 def each_flag() -> Iterator[Case]:
     """Every flag alone: its field complete, a word short of it, none at all, and with surplus behind it."""
     for name, (flag, size) in FIELDS.items():
-        passes = "" if flag in (R, PRIVATE) else "flags"
+        # a checksum of 0 is never right
+        passes = {R: "", PRIVATE: "", 0x0100: "gue-csum"}.get(flag, "flags")
         for words in {0, size // 4 - 1}:
             yield Case(f"{name}, {words} words of field", gue(flag, bytes(4 * words)) + WHOLE, "length")
         yield Case(f"{name} complete", gue(flag, bytes(size)) + WHOLE, passes)
@@ -159,7 +160,9 @@ def private() -> Iterator[Case]:
         ("G and private remote without its field", 0x8000 | PRIVATE, bytes(4) + remote, "length"),
         ("G and private remote", 0x8000 | PRIVATE, bytes(4) + remote + pair(20, 26), "flags"),
         ("G and R", 0x8000 | R, bytes(4) + pair(20, 26), "flags"),
-        ("R and K", R | 0x0100, pair(20, 26) + bytes(4), "flags"),
+        ("R and K", R | 0x0100, pair(20, 26) + bytes(4), "gue-csum"),
+        ("R out of bounds and K", R | 0x0100, pair(26, 20) + bytes(4), "remcsum"),
+        ("K, private remote out of bounds", PRIVATE | 0x0100, bytes(4) + remote + pair(26, 20), "remcsum"),
     ]
     for name, flags, fields, verdict in more:
         yield Case(name, gue(flags, fields) + LEFT, verdict)
@@ -202,7 +205,8 @@ def control() -> Iterator[Case]:
     for name, flags, fields, verdict in (
         ("undefined flag", 2, b"", "flags"),
         ("G without field", 0x8000, b"", "length"),
-        ("G", 0x8000, bytes(4), "flags"),
+        ("G", 0x8000, bytes(4), "control"),
+        ("F", 0x0800, bytes(8), "flags"),
         ("R", R, pair(20, 26), "control"),
         ("R out of bounds", R, pair(26, 20), "control"),
         ("private", PRIVATE, bytes(4), "control"),
@@ -256,7 +260,8 @@ def options() -> Iterator[Case]:
     yield Case("0x59 and Check", gutless(good, check=0x1234) + LEFT, "options")
     yield Case("0x59 and next header 0", gutless(good, protocol=0) + LEFT, "protocol-zero")
     yield Case("0x59 out of bounds and next header 0", gutless(option(26, 20), protocol=0) + LEFT, "protocol-zero")
-    yield Case("0x59 in a control message", gutless(good + good, control=True) + LEFT, "control")
+    yield Case("0x59 in a control message", gutless(good, protocol=1, control=True) + LEFT, "options")
+    yield Case("0x59 and Check in a control message", gutless(good, check=1, control=True) + LEFT, "options")
     for header in (gue(R, pair(26, 20), protocol=17), gutless(option(26, 20), protocol=17)):
         yield Case("out of bounds, and a protocol that is not accepted", header + LEFT, "remcsum")
     for header in (gue(R, pair(20, 26), protocol=17), gutless(good, protocol=17)):

@@ -13,6 +13,7 @@ from gutctl._nl.links import KINDS
 from gutctl.model import (
     Accept,
     Address,
+    Answer,
     Csum,
     Format,
     Link,
@@ -56,7 +57,9 @@ def stats(draw: st.DrawFn, table: AttrSet) -> Stats:
     reasons = [a.name.removeprefix("drop-") for a in table if a.name.startswith("drop-")]
     drops = {reason: draw(U64) for reason in reasons}
     icmp_errors = draw(U64) if table is TX else 0
-    return Stats(draw(U64), draw(U64), MappingProxyType(drops), draw(U64), icmp_errors)
+    names = [a.name for a in table if a.name.startswith(("echo-", "reports"))]
+    control = MappingProxyType({name: draw(U64) for name in names})
+    return Stats(draw(U64), draw(U64), MappingProxyType(drops), draw(U64), icmp_errors, control)
 
 
 @st.composite
@@ -91,7 +94,9 @@ def ports(draw: st.DrawFn) -> Port:
         sources=frozenset(draw(st.sets(networks(key.family), max_size=8))),
         zero_csum6=draw(st.booleans()),
         remcsum_nopartial=draw(st.booleans()),
+        verify_headers=draw(st.booleans()),
         rules=frozenset({one.type: one for one in draw(st.lists(rules(), max_size=4))}.values()),
+        answers=frozenset(draw(st.sets(st.sampled_from(Answer)))),
         origin=draw(st.sampled_from(Origin)),
         stats=draw(stats(RX)),
     )

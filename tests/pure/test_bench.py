@@ -106,6 +106,38 @@ def test_what_is_kept_is_read_back(tmp_path: Path) -> None:
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "rows.json").read_bytes()
 
 
+def test_rows_that_are_added_change_no_other_and_stand_where_the_plan_has_them() -> None:
+    import plan
+
+    whole, kept = results_of_the_cut(), results_of_the_cut(9000)
+    missing = [key for key in kept.rows if "gutless gue" in key]
+    assert len(missing) > 9
+    for key in missing:
+        del kept.rows[key]
+    kept.merge(whole)
+    kept.sort(plan.cut())
+    assert list(kept.rows) == list(whole.rows)
+    assert {key: row.instructions for key, row in kept.rows.items()} == {
+        key: 10000 if key in missing else 9000 for key in whole.rows
+    }
+
+
+def test_what_comes_out_of_a_tunnel_is_made_for_the_port_that_takes_it() -> None:
+    """The same link, checksum and front on both sides of a comparison; only ours have a Check, and verify headers."""
+    import plan
+
+    found = {(what.path, what.case.key): what for one in plan.whole() for what in one if what.path in plan.DECAP}
+    assert {path for path, _ in found} == set(plan.DECAP)
+    for what in found.values():
+        case, lines = what.case, plan.script([what])
+        assert f" 5555 {case.front} {'zero' if case.csum == 'off' else 'full'})" in lines
+        assert ("verify-headers 1" in lines) == case.verify == ("headers verified" in case.name)
+        assert ("offloads r t gro off" in lines) == (what.path == "decap")
+        if case.against:
+            other = found[what.path, replace(case, name=case.against).key].case
+            assert (other.kind, other.inner, other.front == "nothing") == (case.kind, case.inner, case.front == "nothing")
+
+
 def test_a_damaged_file_is_refused_by_its_name(tmp_path: Path) -> None:
     from guest import BenchError
     from rows import Results

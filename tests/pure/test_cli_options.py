@@ -85,6 +85,17 @@ def test_what_differs_by_packet_is_segmented_first(machine: Machine) -> None:
     assert machine.spaces[ROOT].links["east"].gso_segments == 1
 
 
+def test_single_packets_come_before_headers_that_differ(machine: Machine) -> None:
+    """Of the same length, so that the link stays up: no large packet may meet the new header."""
+    must(machine, "tunnel set west --option 0x3e=000102030405060708090a0b")
+    machine.requests.clear()
+    must(machine, "tunnel set west --option timing")
+    assert machine.requests == ["link_set west", "profile_set 1025"]
+    machine.requests.clear()
+    must(machine, "tunnel set west --option 0x3e=000102030405060708090a0b")
+    assert machine.requests == ["profile_set 1025", "link_set west"]
+
+
 def test_rules(machine: Machine) -> None:
     """A longer profile needs room in the link, which then has it; a shorter one does not."""
     must(machine, "profile add --format gutless --option group=8 --option session=1,target=2")

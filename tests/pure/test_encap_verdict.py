@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gutctl import encap
-from gutctl.encap import Accepted, Dropped, Gue, Gutless, Option, receive_verdict
+from gutctl.encap import Accepted, Control, Dropped, Gue, Gutless, Option, receive_verdict
 
 IP4 = b"\x45" + bytes(19)
 IP6 = b"\x60" + bytes(39)
 REASONS = {
     *("truncated", "variant", "format", "flags", "length", "control", "options"),
-    *("check", "protocol-zero", "protocol", "inner", "remcsum"),
+    *("check", "protocol-zero", "protocol", "inner", "remcsum", "gue-csum"),
 }
 
 
@@ -52,8 +52,14 @@ REASONS = {
         (b"\x00\x04\x00\x01" + IP4, Dropped("length")),
         (encap.encode(Gue(0, control=True)), Dropped("control")),
         (encap.encode(Gue(4, control=True), IP4), Dropped("control")),
-        (b"\x21\x04\x80\x00" + bytes(4), Dropped("flags")),
-        (encap.encode(Gutless(1, control=True), bytes(8)), Dropped("control")),
+        (b"\x21\x04\x80\x00" + bytes(4), Dropped("control")),
+        (b"\x22\x04\x08\x00" + bytes(8), Dropped("flags")),
+        (encap.encode(Gutless(1, control=True), bytes(8)), Control(1, 4)),
+        (encap.encode(Gutless(2, control=True), bytes(4)), Control(2, 4)),
+        (encap.encode(Gutless(3, control=True), bytes(68)), Control(3, 4)),
+        (encap.encode(Gutless(3, control=True), bytes(69)), Dropped("control")),
+        (encap.encode(Gutless(1, control=True), bytes(3)), Dropped("control")),
+        (encap.encode(Gutless(4, control=True), bytes(8)), Dropped("control")),
         # remote checksum, in three forms: within what follows, and not
         (b"\x02\x04\x00\x01\x80\0\0\0\x00\x00\x00\x12" + IP4, Accepted(4, 12)),
         (b"\x02\x04\x00\x01\x80\0\0\0\x00\x00\x00\x13" + IP4, Dropped("remcsum")),
@@ -64,8 +70,8 @@ REASONS = {
         # a number of 4 octets belongs to an experiment
         (b"\x20\xff\0\0" + bytes(3), Dropped("truncated")),
         (b"\x20\xff\0\0" + bytes(4), Dropped("control")),
-        # control comes before the options are looked at
-        (b"\xa1\x01\x00\x00\x58\xff\x00\x00", Dropped("control")),
+        # in GUT-less the options are looked at before control
+        (b"\xa1\x01\x00\x00\x58\xff\x00\x00", Dropped("options")),
         (b"\x81\x04\x00\x00\x01\x03\x00\x00" + IP4, Dropped("options")),
         (b"\x81\x04\x00\x00\x00\x00\x00\x01" + IP4, Dropped("options")),
         (b"\x81\x04\x00\x00\x58\x02\x00\x00" + IP4, Dropped("options")),
@@ -86,7 +92,7 @@ REASONS = {
         (IP6[:-1], Dropped("inner")),
     ],
 )  # fmt: skip
-def test_default_port(payload: bytes, verdict: Accepted | Dropped) -> None:
+def test_default_port(payload: bytes, verdict: Accepted | Control | Dropped) -> None:
     assert receive_verdict(payload) == verdict
 
 
@@ -157,6 +163,9 @@ def test_any_octets_get_a_verdict(payload: bytes, udp_checksum: bool) -> None:
             verdict.protocol,
             verdict.header_octets,
         )
+    elif isinstance(verdict, Control):
+        assert verdict.counter in ("echo-requests", "echo-replies", "reports")
+        assert payload[1] == verdict.type
     else:
         assert verdict.reason in REASONS
 
@@ -165,16 +174,23 @@ def test_any_octets_get_a_verdict(payload: bytes, udp_checksum: bool) -> None:
 def test_valid_headers_are_dropped_for_what_they_say_alone(header: Gue | Gutless, payload: bytes) -> None:
     verdict = receive_verdict(encap.encode(header, payload), inner=set(range(256)) - {4, 41})
     two = isinstance(header, Gue) and header.remote and header.private and header.private.remote
-    if isinstance(header, Gue) and (header.flags & ~0x0201 or two):
+    if isinstance(header, Gue) and (header.flags & ~0xB301 or header.flags & 0x4000 or two):
         assert verdict == Dropped("flags")
-    elif header.control:
+    elif header.control and isinstance(header, Gue):
         assert verdict == Dropped("control")
-    elif isinstance(header, Gutless) and any(o.action and o.type != 0x59 for o in header.options):
+    elif isinstance(header, Gutless) and any(o.action and (o.type != 0x59 or header.control) for o in header.options):
         assert verdict == Dropped("options")
+    elif header.control:
+        assert verdict == (Control(header.protocol, header.octets) if header.protocol in (1, 2, 3) else Dropped("control"))
     elif header.protocol == 0:
         assert verdict == Dropped("protocol-zero")
     elif (remote := encap.remote_of(header)) and not encap.remote_fits(remote, len(payload)):
         assert verdict == Dropped("remcsum")
+    elif isinstance(header, Gue) and (header.group is not None or header.security is not None):
+        # fine, and not what this port was told to expect
+        assert verdict == Dropped("flags")
+    elif isinstance(header, Gue) and header.checksum is not None and header.checksum.coverage > len(payload):
+        assert verdict == Dropped("gue-csum")
     elif header.protocol in (4, 41):
         assert verdict == Dropped("protocol")
     else:

@@ -17,7 +17,7 @@ def all_cases() -> list[Case]:
 def test_receive_verdict(group: str) -> None:
     wrong = []
     for case in GROUPS[group]:
-        said = receive_verdict(case.payload)
+        said = receive_verdict(case.payload, pseudo=1)
         found = said.reason if isinstance(said, Dropped) else ""
         if found != case.verdict:
             wrong.append(f"{case.name}: {found or 'passes'}, not {case.verdict or 'passes'}")
@@ -26,7 +26,7 @@ def test_receive_verdict(group: str) -> None:
 
 def test_every_reason_comes_up_and_most_things_pass_somewhere() -> None:
     told = {case.verdict for case in all_cases()}
-    assert told == {*("", "truncated", "flags", "length", "control", "options", "remcsum"), "protocol-zero", "protocol", "inner"}
+    assert told == {*("", "truncated", "flags", "length", "control", "options", "remcsum", "gue-csum"), "protocol-zero", "protocol", "inner"}
     assert all(any(not case.verdict for case in cases) for group, cases in GROUPS.items() if group != "control")
 
 

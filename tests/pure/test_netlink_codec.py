@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gutctl._nl import links, records
-from gutctl._nl.family import CMD, INFO, PORT, PROFILE, RX, TX, AttrSet
+from gutctl._nl import answers, links, records
+from gutctl._nl.family import CMD, CONTROL, INFO, PORT, PROFILE, RX, TX, AttrSet
 from gutctl._nl.gutless import _CLASSES, _TABLE_OF_COMMAND
 from gutctl._nl.sockets import plain, to_message
 from gutctl._nl.tlv import Attrs
@@ -22,6 +22,8 @@ from gutctl.errors import GutctlError, UsageError
 from gutctl.model import (
     Accept,
     Address,
+    Answer,
+    ControlMessage,
     Link,
     Network,
     Origin,
@@ -57,6 +59,7 @@ def counters(stats: Stats, table: AttrSet) -> Attrs:
         ("packets", stats.packets),
         ("octets", stats.octets),
         *((f"drop-{reason}", n) for reason, n in stats.drops.items()),
+        *stats.control.items(),
     ]
 
 
@@ -66,6 +69,7 @@ def test_a_port_request_octet_by_octet() -> None:
         accept=frozenset({Accept.GUE0, Accept.GUTLESS}),
         inner=frozenset({4, 41}),
         sources=frozenset({IPv4Network("198.51.100.0/24")}),
+        answers=frozenset({Answer.REPORT}),
         origin=Origin.TUNNEL,
     )
     words = [
@@ -80,6 +84,7 @@ def test_a_port_request_octet_by_octet() -> None:
         "0500 0d00 00000000",  # zero-csum6
         "0500 0e00 01000000",  # origin
         "0500 1000 00000000",  # remcsum-nopartial
+        "0500 1600 02000000",  # control
     ]
     assert octets(PORT, records.port_request(port)).hex() == "".join(words).replace(" ", "")
 
@@ -94,7 +99,7 @@ def test_an_ipv6_source_octet_by_octet() -> None:
 @given(some.ports())
 def test_a_port_comes_back(port: Port) -> None:
     attrs = [*records.port_request(port), ("stats", counters(port.stats, RX))]
-    back = records.decode_port(through(PORT, attrs))
+    back = answers.decode_port(through(PORT, attrs))
     assert back == port
     assert back.stats == port.stats
 
@@ -107,7 +112,7 @@ def test_a_fou_port_leaves_its_inner_protocol_to_the_kernel() -> None:
 @given(some.profiles())
 def test_a_profile_comes_back(profile: Profile) -> None:
     attrs = [*records.profile_request(profile), ("stats", counters(profile.stats, TX))]
-    back = records.decode_profile(through(PROFILE, attrs))
+    back = answers.decode_profile(through(PROFILE, attrs))
     assert back == profile
     assert back.stats == profile.stats
 
@@ -134,6 +139,7 @@ def test_a_change_says_what_is_given_and_nothing_else(data: st.DataObject) -> No
         "any_source": data.draw(st.none() | st.booleans()),
         "zero_csum6": data.draw(st.none() | st.booleans()),
         "remcsum_nopartial": data.draw(st.none() | st.booleans()),
+        "verify_headers": data.draw(st.none() | st.booleans()),
         "origin": data.draw(st.none() | st.sampled_from(Origin)),
     }
     added = data.draw(st.sets(some.networks(key.family), max_size=4))
@@ -143,14 +149,14 @@ def test_a_change_says_what_is_given_and_nothing_else(data: st.DataObject) -> No
     told = {name.replace("_", "-") for name, value in given_values.items() if value is not None}
     assert set(names) - {"source", "source-del"} == told | {n for n, _ in records.port_key(key)}
     assert (names.count("source"), names.count("source-del")) == (len(added), len(removed))
-    assert records.decode_port([a for a in attrs if a[0] != "source-del"]).sources == added
+    assert answers.decode_port([a for a in attrs if a[0] != "source-del"]).sources == added
 
 
 @pytest.mark.parametrize("sources", [frozenset(), frozenset({IPv4Network("10.0.0.0/8")})])
 def test_replacing_all_sources_is_said_by_a_flag(sources: frozenset[Network]) -> None:
     attrs = through(PORT, records.port_change(PortKey(4, 1), replace_sources=sources))
     assert ("flags", 1) in attrs
-    assert records.decode_port([a for a in attrs if a[0] != "flags"]).sources == sources
+    assert answers.decode_port([a for a in attrs if a[0] != "flags"]).sources == sources
 
 
 def test_info_comes_back() -> None:
@@ -167,8 +173,10 @@ def test_info_comes_back() -> None:
         ("encap-bare", 4),
         ("encap-header", 5),
         ("plain", [("packets", 7), ("drop-length", 8)]),
+        ("control-rate", 9),
+        ("control-source-rate", 10),
     ]
-    info = records.decode_info(through(INFO, attrs))
+    info = answers.decode_info(through(INFO, attrs))
     assert (info.version, info.unprivileged, info.plain.packets) == ("0.1", True, 7)
     # a feature newer than this version keeps its place
     assert info.features == {"ipv6", "bit40"}
@@ -176,13 +184,31 @@ def test_info_comes_back() -> None:
     assert numbers == (1, 2, 3, 4, 5, 6)
     assert (info.encap_bare, info.encap_header) == (4, 5)
     assert info.plain.drops["length"] == 8
+    assert (info.control_rate, info.control_source_rate) == (9, 10)
+
+
+@pytest.mark.parametrize(
+    ("peer", "attr"), [("192.0.2.9", ("peer-v4", 0xC0000209)), ("2001:db8::9", ("peer-v6", ip_address("2001:db8::9").packed))]
+)
+def test_a_control_message_comes_back(peer: str, attr: tuple[str, Any]) -> None:
+    address = ip_address(peer)
+    local = ip_address("192.0.2.1" if address.version == 4 else "2001:db8::1")
+    key = PortKey(address.version, 6080, local, 3)
+    asked = records.echo_request(key, address, 7000, b"\0\1\0\2data", b"\1\2\0\0", 4)
+    assert attr in asked
+    came = [*asked, ("type", 2), ("time", 1 << 60)]
+    assert answers.decode_control(through(CONTROL, came)) == ControlMessage(
+        key, address, 7000, 4, 2, b"\1\2\0\0", b"\0\1\0\2data", 1 << 60
+    )
+    with pytest.raises(UsageError):
+        records.echo_request(PortKey(10 - address.version, 6080), address, 7000, b"")
 
 
 def test_every_drop_reason_has_its_zero() -> None:
-    port = records.decode_port([("port", 1)])
+    port = answers.decode_port([("port", 1)])
     assert set(port.stats.drops) == {a.name.removeprefix("drop-") for a in RX if a.name.startswith("drop-")}
     assert set(port.stats.drops.values()) == {0}
-    profile = records.decode_profile([("number", 1), ("format", 1), ("csum", 1)])
+    profile = answers.decode_profile([("number", 1), ("format", 1), ("csum", 1)])
     assert set(profile.stats.drops) == {a.name.removeprefix("drop-") for a in TX if a.name.startswith("drop-")}
 
 
@@ -245,7 +271,7 @@ def test_replacing_and_adding_at_once_is_refused() -> None:
 
 def test_words_that_no_record_has() -> None:
     with pytest.raises(GutctlError, match="does not know"):
-        records.decode_profile([("number", 1), ("format", 9), ("csum", 1)])
+        answers.decode_profile([("number", 1), ("format", 9), ("csum", 1)])
 
 
 @pytest.mark.parametrize("wrong", [(0, 70000), (-1, 5)])

@@ -10,7 +10,7 @@ import netlink_strategies as some
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gutctl._nl import records
+from gutctl._nl import answers, records
 from gutctl._nl.tlv import Attrs
 from gutctl.model import Port, PortKey
 
@@ -34,7 +34,7 @@ def test_continued_ports_become_whole(ports: list[Port], size: int, rng: random.
     # ports come in any order, each one's messages behind one another
     rng.shuffle(ports)
     dump = [message for port in ports for message in messages(port, size)]
-    whole = records.coalesce(dump)
+    whole = answers.coalesce(dump)
     assert whole == sorted(ports, key=order)
     assert [p.stats.packets for p in whole] == [p.stats.packets for p in sorted(ports, key=order)]
 
@@ -44,10 +44,10 @@ def test_a_thousand_sources() -> None:
     port = Port(PortKey(4, 6080), sources=sources)
     dump = messages(port, 300)
     assert len(dump) == 4
-    assert records.coalesce(dump) == [port]
+    assert answers.coalesce(dump) == [port]
 
 
 def test_any_address_comes_first() -> None:
     keys = [PortKey(6, 1), PortKey(4, 2), PortKey(4, 1, ip_address("10.0.0.1")), PortKey(4, 1)]
     dump = [records.port_key(key) for key in keys]
-    assert [port.key for port in records.coalesce(dump)] == [keys[3], keys[2], keys[1], keys[0]]
+    assert [port.key for port in answers.coalesce(dump)] == [keys[3], keys[2], keys[1], keys[0]]

@@ -10,7 +10,7 @@ import pytest
 import spec_yaml
 
 from gutctl._nl import family, links
-from gutctl.model import Accept, Csum, Format, Origin
+from gutctl.model import Accept, Answer, Csum, Format, Origin
 
 SPEC = spec_yaml.load()
 SETS = spec_yaml.attribute_sets(SPEC)
@@ -86,6 +86,7 @@ def test_notifications() -> None:
         ("option-action", family.OPTION_ACTION),
         ("feature", family.FEATURE),
         ("onpath", family.ONPATH_FLAGS),
+        ("control", family.CONTROL_FLAGS),
     ],
 )
 def test_definitions(name: str, ours: dict[str, int]) -> None:
@@ -99,7 +100,8 @@ def test_definitions(name: str, ours: dict[str, int]) -> None:
 
 @pytest.mark.parametrize(
     ("words", "table"),
-    [(Accept, family.ACCEPT), (Format, family.FORMAT), (Csum, family.CSUM), (Origin, family.ORIGIN)],
+    [(Accept, family.ACCEPT), (Format, family.FORMAT), (Csum, family.CSUM), (Origin, family.ORIGIN)]
+    + [(Answer, family.CONTROL_FLAGS)],
 )
 def test_the_records_have_a_word_for_each(words: type[Accept], table: dict[str, int]) -> None:
     assert {word.value for word in words} == set(table)
@@ -110,8 +112,8 @@ def test_names_and_versions() -> None:
     assert defines["GUTLESS_GENL_NAME"].strip('"') == SPEC["name"] == family.FAMILY
     assert int(defines["GUTLESS_GENL_VERSION"]) == family.VERSION
     groups = [group["name"] for group in SPEC["mcast-groups"]["list"]]
-    in_header = [defines[f"GUTLESS_MCGRP_{name}"].strip('"') for name in ("EVENTS", "OPTIONS")]
-    assert groups == in_header == [family.EVENTS, family.OPTIONS]
+    names = [defines[f"GUTLESS_MCGRP_{name.upper()}"].strip('"') for name in groups]
+    assert groups == names == [family.EVENTS, family.OPTIONS, family.CONTROL_GROUP]
 
 
 def test_link_kinds_that_can_carry_it() -> None:

@@ -64,7 +64,11 @@ def tunnels(draw: st.DrawFn) -> Tunnel:
     local = ip_address("203.0.113.5" if family == 4 else "2001:db8::5")
     form = draw(st.sampled_from(list(Format)))
     mode = draw(st.sampled_from(["ip", "gre", "eth"]))
-    csums = {Format.FOU: [Csum.FULL, Csum.ZERO], Format.GUTLESS: [Csum.FULL, Csum.ZERO, Csum.REMOTE]}
+    csums = {
+        Format.FOU: [Csum.FULL, Csum.ZERO],
+        Format.GUTLESS: [Csum.FULL, Csum.ZERO, Csum.REMOTE, Csum.NEUTRAL],
+        Format.GUE: [csum for csum in Csum if csum is not Csum.NEUTRAL],
+    }
     inner = Inner.ANY
     if mode == "ip":
         inner = draw(st.sampled_from([Inner.IPV4, Inner.IPV6] if form is Format.FOU else list(Inner)))
@@ -115,7 +119,7 @@ def test_number_and_checksum_have_their_bits(tunnel: Tunnel) -> None:
     bit = 1 if tunnel.family == 4 else 2
     assert link.encap_flags == 255 << 3 | (0 if tunnel.csum is Csum.ZERO else bit)
     assert link.encap_flags < 1 << 16
-    beyond_ip = tunnel.mode != "ip" or tunnel.csum is Csum.REMOTE
+    beyond_ip = tunnel.mode != "ip" or tunnel.csum in (Csum.REMOTE, Csum.NEUTRAL)
     header = {Format.FOU: False, Format.GUE: True, Format.GUTLESS: beyond_ip}[tunnel.format]
     assert link.encap_type == (5 if header else 4)
     assert (tunnel.wanted_profile() is None) <= (not header or tunnel.format is Format.GUE)

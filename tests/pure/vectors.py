@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gutctl.encap import Cookie, GueFields
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs/protocol.md").read_text()
 DEFAULT_INNER = frozenset({4, 41, 47, 143})
@@ -33,7 +35,10 @@ class Vector:
     options: tuple[dict[str, Any], ...] | None = None
     fields: dict[str, Any] | None = None
     message: dict[str, Any] | None = None
+    reply: bytes | None = None
+    report: bytes | None = None
     send: dict[str, Any] = field(default_factory=dict)
+    require: GueFields = GueFields()  # noqa: RUF009 - it cannot be changed
 
     def __str__(self) -> str:
         return self.name
@@ -67,8 +72,13 @@ def blocks() -> dict[str, list[dict[str, Any]]]:
 def vector(told: dict[str, Any]) -> Vector:
     """TypeError for a key that nothing reads."""
     told = dict(told, payload=bytes.fromhex(told["payload"]), accept_inner=tuple(told.get("accept_inner", ())))
-    if "finished" in told:
-        told["finished"] = bytes.fromhex(told["finished"])
+    for key in {"finished", "reply", "report"} & set(told):
+        told[key] = bytes.fromhex(told[key])
+    if "require" in told:
+        wanted = dict(told["require"])
+        if "cookie" in wanted:
+            wanted["cookie"] = Cookie.of(bytes.fromhex(wanted["cookie"]))
+        told["require"] = GueFields(**wanted)
     if "options" in told:
         told["options"] = tuple(told["options"])
     return Vector(**told)

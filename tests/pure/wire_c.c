@@ -4,7 +4,9 @@
  *
  * In, for each packet: accept (1 octet), FOU protocol (1), whether the datagram had
  * a UDP checksum (1), inner protocols (32, a bit each), known types of options (32,
- * likewise), length (2, network order), the payload of UDP. Out: reason (0: passes), protocol, octets of header. Each payload
+ * likewise), sum of addresses and ports (2, 0: not known), fields of GUE it requires (flags
+ * 2, group 4, cookie 32), length (2, network order), the payload of UDP. Out: reason
+ * (0: passes), protocol, octets of header. Each payload
  * stands in memory of exactly its size, so that the sanitizer sees whatever is read
  * beyond it.
  */

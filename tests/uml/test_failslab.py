@@ -36,8 +36,10 @@ from rawnl import (
     RawNetlink,
     Refused,
     attr,
+    be16,
     key,
     n,
+    nest,
     numbers,
     source,
     split,
@@ -52,7 +54,7 @@ makes the socket of a port (its word for an inode that it has no memory for)."""
 MOST = 400
 _libc = ctypes.CDLL(None, use_errno=True)
 FINIT_MODULE = 313
-LAST, LAST_OF_EACH = 20, 6
+LAST, LAST_OF_EACH = 20, 8
 """Allocations of loading that are tried, from the last one backwards: so many, and so many for each namespace there is (what
 the module keeps of it, and two events to its listeners); in a short run every third."""
 
@@ -77,16 +79,42 @@ SHORTEST = u8("A_PROFILE_FORMAT", 3)
 LO, IDLE = u32("A_DEVICE_IFINDEX", 1), u32("A_DEVICE_IFINDEX", 9)
 ON, OFF = u32("A_DEVICE_ONPATH", 1), u32("A_DEVICE_ONPATH", 0)
 SEVEN, EIGHT = (attr(n("A_DEVICE_PORTS"), bytes((0, number))) for number in (7, 8))
+SECRET = u16("A_KEY_ID", 1) + attr(n("A_KEY_SECRET"), bytes(range(32)))
+GUE = u32("A_GUE_GROUP", 7) + attr(n("A_GUE_COOKIE"), bytes(range(1, 9)))
+AUTH = attr(n("A_PROFILE_OPTIONS"), bytes((0x58, 4, 0, 0, 0, 7, 0x5B, 26, 0, 1)) + bytes(24 + 2))
+FROM = u8("A_CONTROL_FAMILY", 2) + be16("A_CONTROL_PORT", 6001) + attr(n("A_CONTROL_PEER_V4"), bytes((127, 0, 0, 1)))
+PORT_6000 = [("PORT_DEL", key(6000))]
+PROFILE_9 = [("PROFILE_DEL", u16("A_PROFILE_NUMBER", 9 << 8 | 9))]
+
+
+def rule(number: int, action: str) -> bytes:
+    return nest("A_PORT_OPTION_RULE", u8("A_OPTION_RULE_TYPE", number), u8("A_OPTION_RULE_ACTION", n("OPTION_ACTION_" + action)))
+
+
 CASES = {
     "info-get": Case("INFO_GET"),
     "port-add": Case("PORT_ADD", key(6000) + source("192.0.2.0/24"), undo=[("PORT_DEL", key(6000))], least=8),
     "port-add-6": Case("PORT_ADD", key(6000, 6) + source("2001:db8::/32"), undo=[("PORT_DEL", key(6000, 6))], least=8),
     "port-add-many": Case("PORT_ADD", key(6000) + MANY, undo=[("PORT_DEL", key(6000))], least=8),
     "port-set": Case("PORT_SET", key(6001) + u8("A_PORT_ANY_SOURCE", 0) + MANY, undo=[("PORT_SET", AS_IT_WAS)]),
+    "port-add-rules": Case("PORT_ADD", key(6000) + rule(0x58, "REQUIRE") + rule(0x1C, "DROP"), undo=PORT_6000, least=8),
+    "port-set-rules": Case("PORT_SET", key(6001) + rule(0x58, "IGNORE"), undo=[("PORT_SET", key(6001) + rule(0x58, "NONE"))]),
+    "port-add-keys": Case("PORT_ADD", key(6000) + nest("A_PORT_KEY", SECRET), undo=PORT_6000, least=10),
+    "port-set-keys": Case(
+        "PORT_SET", key(6001) + nest("A_PORT_KEY", SECRET), undo=[("PORT_SET", key(6001) + u16("A_PORT_KEY_DEL", 1))], least=5
+    ),
+    "port-add-gue": Case("PORT_ADD", key(6000) + nest("A_PORT_GUE", GUE), undo=PORT_6000, least=8),
+    "port-add-verifier": Case("PORT_ADD", key(6000) + u8("A_PORT_VERIFY_HEADERS", 1), undo=PORT_6000, least=9),
     "port-del": Case("PORT_DEL", key(6001), undo=[("PORT_ADD", OPEN)]),
     "port-get": Case("PORT_GET", key(6001)),
     "port-dump": Case("PORT_GET", flags=NLM_F_DUMP),
     "profile-add": Case("PROFILE_ADD", u16("A_PROFILE_NUMBER", 9) + SHORTEST, undo=[("PROFILE_DEL", u16("A_PROFILE_NUMBER", 9))]),
+    "profile-add-auth": Case(
+        "PROFILE_ADD", u16("A_PROFILE_NUMBER", 9 << 8 | 9) + SHORTEST + AUTH + nest("A_PROFILE_KEY", SECRET), undo=PROFILE_9, least=5
+    ),
+    "profile-add-gue": Case(
+        "PROFILE_ADD", u16("A_PROFILE_NUMBER", 9 << 8 | 9) + u8("A_PROFILE_FORMAT", 2) + nest("A_PROFILE_GUE", GUE), undo=PROFILE_9
+    ),
     "profile-set": Case("PROFILE_SET", ONE + u8("A_PROFILE_CSUM", 2), undo=[("PROFILE_SET", ONE + u8("A_PROFILE_CSUM", 1))]),
     "profile-del": Case("PROFILE_DEL", ONE, undo=[("PROFILE_ADD", ONE + SHORTEST)]),
     "profile-get": Case("PROFILE_GET", ONE),
@@ -96,6 +124,7 @@ CASES = {
     "device-off": Case("DEVICE_SET", LO + OFF, undo=[("DEVICE_SET", LO + ON + EIGHT)]),
     "device-get": Case("DEVICE_GET", LO),
     "device-dump": Case("DEVICE_GET", flags=NLM_F_DUMP),
+    "echo": Case("ECHO", FROM + be16("A_CONTROL_PEER_PORT", 9) + attr(n("A_CONTROL_BODY"), bytes(8))),
 }
 
 
@@ -110,6 +139,7 @@ def quiet(watched_log: KernelLog) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def host(module_net: Net, gutless: None) -> Host:
     made = module_net.host("failslab")
+    made.ip("link set lo up")
     netlink = made.call(RawNetlink)
     netlink.do("PORT_ADD", OPEN)
     netlink.do("PROFILE_ADD", ONE, SHORTEST)

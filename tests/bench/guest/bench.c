@@ -6,12 +6,13 @@
  *   bench offloads NS DEVICE [WORD on|off]...               see link.c
  *   bench noqueue NS DEVICE
  *   bench port NS PORT FAMILY ACCEPT [WORD VALUE]...        a gutless port, see gutless.c
- *   bench profile NS NUMBER FORMAT CSUM                     a gutless profile
+ *   bench profile NS NUMBER FORMAT CSUM [WORD VALUE]...     a gutless profile
  *   bench unport NS PORT FAMILY [many N]
  *   bench unprofile NS NUMBER
  *   bench wireguard NS DEVICE SIDE LISTEN PEER-ADDRESS PEER-PORT
  *   bench udp NS-A NS-B SOURCE DESTINATION OCTETS COUNT     instructions per packet
  *   bench forward NS IN OUT SOURCE DESTINATION OCTETS COUNT CHECK
+ *   bench decap NS IN OUT SOURCE DESTINATION OCTETS COUNT OUTER-SOURCE OUTER-DESTINATION PORT FRONT CHECK
  *   bench tcp NS-A NS-B SOURCE DESTINATION OCTETS           instructions per 1000 octets
  */
 #include <arpa/inet.h>
@@ -108,6 +109,7 @@ int main(int argc, char **argv)
 		{ "wireguard", 6, cmd_wireguard },
 		{ "udp", 6, cmd_udp },
 		{ "forward", 8, cmd_forward },
+		{ "decap", 12, cmd_decap },
 		{ "tcp", 5, cmd_tcp },
 	};
 

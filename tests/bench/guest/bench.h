@@ -50,6 +50,28 @@ void nl_do(int fd, struct request *r, const char *what);
 /* The number of a generic netlink family. */
 uint16_t nl_family(int fd, const char *name);
 
+/* ---- frame.c: IP packets without options or extension headers ---- */
+
+struct flow {
+	const char *source, *destination;
+	uint16_t sport, dport;
+};
+
+size_t ip_header_len(const unsigned char *ip);
+
+/* The sum over the pseudo-header and UDP, which is 0xffff where the checksum is right. */
+uint16_t udp_sum(const unsigned char *ip);
+
+/* Headers in front of @octets of data that are in place behind them. Return: the packet's length. */
+size_t udp_packet(unsigned char *ip, const struct flow *flow, size_t octets);
+
+/*
+ * A packet of @len octets in UDP. @front: what is between: nothing, gue, gutless, check (GUT-less with Check).
+ * Without @checksum the outer one is 0. Return: the length.
+ */
+size_t tunnel_packet(unsigned char *ip, const struct flow *outer, const char *front, bool checksum, const unsigned char *inner,
+		     size_t len);
+
 /* ---- commands: what the program is called with, after its own name ---- */
 
 int cmd_link(char **words);	/* link.c */
@@ -62,6 +84,7 @@ int cmd_unprofile(char **words);
 int cmd_wireguard(char **words);	/* wireguard.c */
 int cmd_udp(char **words);	/* udp.c */
 int cmd_forward(char **words);	/* forward.c */
+int cmd_decap(char **words);
 int cmd_tcp(char **words);	/* tcp.c */
 
 /* ---- count.c ---- */

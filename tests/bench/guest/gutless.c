@@ -33,9 +33,49 @@ static void put_source(struct request *r, const char *word)
 	nl_end(r, nest);
 }
 
+/* Octets in hex go to @to, which has room for @max. Return: how many. */
+static size_t hex(const char *word, unsigned char *to, size_t max)
+{
+	size_t n = 0;
+
+	for (; *word; word += 2) {
+		unsigned int octet;
+
+		if (n == max || sscanf(word, "%2x", &octet) != 1 || !word[1])
+			die("%s: no octets in hex", word);
+		to[n++] = octet;
+	}
+	return n;
+}
+
+/* A key of option auth, always of the same secret */
+static void put_key(struct request *r, int attr, uint16_t id)
+{
+	static const unsigned char secret[32] = { 1, 2, 3 };
+	size_t nest = nl_nest(r, attr);
+
+	nl_put_u16(r, GUTLESS_A_KEY_ID, id);
+	nl_put(r, GUTLESS_A_KEY_SECRET, secret, sizeof(secret));
+	nl_end(r, nest);
+}
+
+/* An option, in hex as in a header, that the port requires */
+static void put_required(struct request *r, const char *word)
+{
+	size_t nest = nl_nest(r, GUTLESS_A_PORT_OPTION_RULE), len;
+	unsigned char octets[124];
+
+	len = hex(word, octets, sizeof(octets));
+	nl_put_u8(r, GUTLESS_A_OPTION_RULE_TYPE, octets[0]);
+	nl_put_u8(r, GUTLESS_A_OPTION_RULE_ACTION, GUTLESS_OPTION_ACTION_REQUIRE);
+	nl_put(r, GUTLESS_A_OPTION_RULE_VALUE, octets + 2, len - 2);
+	nl_end(r, nest);
+}
+
 /*
  * NS PORT FAMILY ACCEPT [WORD VALUE]...
- * Words: protocol N (of FOU), source ADDRESS, zero-csum6 1, many N (that many ports, numbers rising from PORT)
+ * Words: protocol N (of FOU), source ADDRESS, zero-csum6 1, verify-headers 1, require OPTION, key ID,
+ * many N (that many ports, numbers rising from PORT)
  */
 int cmd_port(char **words)
 {
@@ -65,6 +105,12 @@ int cmd_port(char **words)
 				put_source(&r, w[1]);
 			else if (!strcmp(*w, "zero-csum6"))
 				nl_put_u8(&r, GUTLESS_A_PORT_ZERO_CSUM6, number(w[1], 1));
+			else if (!strcmp(*w, "verify-headers"))
+				nl_put_u8(&r, GUTLESS_A_PORT_VERIFY_HEADERS, number(w[1], 1));
+			else if (!strcmp(*w, "require"))
+				put_required(&r, w[1]);
+			else if (!strcmp(*w, "key"))
+				put_key(&r, GUTLESS_A_PORT_KEY, number(w[1], 65535));
 			else if (strcmp(*w, "many"))
 				die("%s: unknown word", *w);
 		}
@@ -95,7 +141,7 @@ int cmd_unport(char **words)
 	return 0;
 }
 
-/* NS NUMBER FORMAT CSUM */
+/* NS NUMBER FORMAT CSUM [options OCTETS] [key ID] */
 int cmd_profile(char **words)
 {
 	struct request r;
@@ -107,6 +153,18 @@ int cmd_profile(char **words)
 	nl_put_u16(&r, GUTLESS_A_PROFILE_NUMBER, number(words[1], 0x1fff));
 	nl_put_u8(&r, GUTLESS_A_PROFILE_FORMAT, number(words[2], 255));
 	nl_put_u8(&r, GUTLESS_A_PROFILE_CSUM, number(words[3], 255));
+	for (char **w = words + 4; *w; w += 2) {
+		unsigned char octets[124];
+
+		if (!w[1])
+			die("%s wants a value", *w);
+		if (!strcmp(*w, "options"))
+			nl_put(&r, GUTLESS_A_PROFILE_OPTIONS, octets, hex(w[1], octets, sizeof(octets)));
+		else if (!strcmp(*w, "key"))
+			put_key(&r, GUTLESS_A_PROFILE_KEY, number(w[1], 65535));
+		else
+			die("%s: unknown word", *w);
+	}
 	nl_do(fd, &r, "gutless profile");
 	return 0;
 }

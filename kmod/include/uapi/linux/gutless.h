@@ -17,6 +17,7 @@
 #define GUTLESS_GENL_VERSION	1
 #define GUTLESS_MCGRP_EVENTS	"events"
 #define GUTLESS_MCGRP_OPTIONS	"options"
+#define GUTLESS_MCGRP_CONTROL	"control"
 
 /* Values of struct ip_tunnel_encap's type, which iproute2 does not know. */
 #define GUTLESS_ENCAP_BARE	4	/* UDP alone: FOU, and bare IP */
@@ -55,6 +56,9 @@ enum gutless_cmd {
 	/* events */
 	GUTLESS_CMD_DEVICE_SET_NTF,
 	GUTLESS_CMD_DEVICE_DEL_NTF,
+	GUTLESS_CMD_ECHO,
+	/* to the multicast group "control" */
+	GUTLESS_CMD_CONTROL_NTF,
 
 	__GUTLESS_CMD_MAX,
 };
@@ -86,6 +90,11 @@ enum gutless_csum {
 	 */
 	GUTLESS_CSUM_REMOTE = 3,
 	GUTLESS_CSUM_REMOTE_DRAFT = 4,	/* GUE: the draft's flag R */
+	/*
+	 * Full, beside a Check word by which the payload sums to minus zero.
+	 * GUT-less alone.
+	 */
+	GUTLESS_CSUM_NEUTRAL = 5,
 };
 
 /* Who made a port or profile; kept for user space, as a route's protocol is. */
@@ -115,6 +124,18 @@ enum gutless_option_action {
 	GUTLESS_OPTION_ACTION_DROP = 3,	/* dropped with it */
 };
 
+/* GUTLESS_A_GUE_CLEAR: fields that there shall be no more. */
+enum gutless_gue_clear {
+	GUTLESS_GUE_CLEAR_GROUP = 1 << 0,
+	GUTLESS_GUE_CLEAR_COOKIE = 1 << 1,
+};
+
+/* GUTLESS_A_PORT_CONTROL: what a port sends of its own accord. */
+enum gutless_control {
+	GUTLESS_CONTROL_ECHO = 1 << 0,		/* replies to echo requests */
+	GUTLESS_CONTROL_REPORT = 1 << 1,	/* reports of options not known */
+};
+
 /* GUTLESS_A_INFO_FEATURES */
 enum gutless_feature {
 	GUTLESS_FEATURE_IPV6 = 1 << 0,
@@ -123,6 +144,11 @@ enum gutless_feature {
 	GUTLESS_FEATURE_OPTIONS = 1 << 3, /* profiles carry options */
 	GUTLESS_FEATURE_OPTION_RULES = 1 << 4, /* ports have rules for them */
 	GUTLESS_FEATURE_ONPATH = 1 << 5, /* devices can be told */
+	GUTLESS_FEATURE_AUTH = 1 << 6,	/* option auth is sent and verified */
+	GUTLESS_FEATURE_GUE_FIELDS = 1 << 7, /* of GUE 0, sent and required */
+	GUTLESS_FEATURE_CONTROL = 1 << 8, /* control messages are acted on */
+	GUTLESS_FEATURE_NEUTRAL = 1 << 9, /* profiles send a Check word */
+	GUTLESS_FEATURE_VERIFY_HEADERS = 1 << 10, /* ports do */
 };
 
 /*
@@ -151,6 +177,8 @@ enum gutless_info_attr {
 	GUTLESS_A_INFO_PLAIN,		/* nest: enum gutless_tx_attr, of all
 					 * links without a profile
 					 */
+	GUTLESS_A_INFO_CONTROL_RATE,	/* u32: replies and reports a second */
+	GUTLESS_A_INFO_CONTROL_SOURCE_RATE, /* u32: of these, to one source */
 
 	__GUTLESS_A_INFO_MAX,
 };
@@ -186,6 +214,19 @@ enum gutless_port_attr {
 					 * added, or in place of the rule of
 					 * that type
 					 */
+	GUTLESS_A_PORT_KEY,		/* nest, many: enum gutless_key_attr, of
+					 * option auth; in a SET: added, or in
+					 * place of the key of that id
+					 */
+	GUTLESS_A_PORT_KEY_DEL,		/* u16, many: id of a key that goes */
+	GUTLESS_A_PORT_REQUIRE_AUTH,	/* u8: 1 drops what has no option auth */
+	GUTLESS_A_PORT_GUE,		/* nest: enum gutless_gue_attr, fields
+					 * of GUE variant 0 that it requires
+					 */
+	GUTLESS_A_PORT_CONTROL,		/* u8: enum gutless_control */
+	GUTLESS_A_PORT_VERIFY_HEADERS,	/* u8: 1 verifies no more than the
+					 * headers of packets with Check
+					 */
 
 	__GUTLESS_A_PORT_MAX,
 };
@@ -202,6 +243,32 @@ enum gutless_source_attr {
 };
 
 #define GUTLESS_A_SOURCE_MAX (__GUTLESS_A_SOURCE_MAX - 1)
+
+/*
+ * A key of option auth, HMAC-SHA256. One key is for one sender and one direction.
+ * The secret goes in and never comes out.
+ */
+enum gutless_key_attr {
+	GUTLESS_A_KEY_UNSPEC,
+	GUTLESS_A_KEY_ID,		/* u16: as in the option */
+	GUTLESS_A_KEY_SECRET,		/* 16 to 64 octets, in requests only */
+	GUTLESS_A_KEY_NAME,		/* string: where it was from, a note */
+	GUTLESS_A_KEY_DIRECTION,	/* u8: 0 or 1; absent: 0 */
+	GUTLESS_A_KEY_FINGERPRINT,	/* 8 octets: the first of the secret's
+					 * SHA-256; in a request, in place of
+					 * the secret: the key that is there
+					 */
+
+	__GUTLESS_A_KEY_MAX,
+};
+
+#define GUTLESS_A_KEY_MAX (__GUTLESS_A_KEY_MAX - 1)
+
+#define GUTLESS_KEY_SECRET_MIN		16
+#define GUTLESS_KEY_SECRET_MAX		64
+#define GUTLESS_KEY_NAME_MAX		127
+#define GUTLESS_KEY_FINGERPRINT_LEN	8
+#define GUTLESS_PORT_KEYS_MAX		8
 
 enum gutless_option_rule_attr {
 	GUTLESS_A_OPTION_RULE_UNSPEC,
@@ -256,6 +323,36 @@ enum gutless_delivered_attr {
 
 #define GUTLESS_A_DELIVERED_MAX (__GUTLESS_A_DELIVERED_MAX - 1)
 
+/*
+ * A control message that came or shall go. The port is named as in enum
+ * gutless_port_attr, by the same numbers.
+ */
+enum gutless_control_attr {
+	GUTLESS_A_CONTROL_UNSPEC,
+	GUTLESS_A_CONTROL_FAMILY,	/* u8 */
+	GUTLESS_A_CONTROL_PORT,		/* be16 */
+	GUTLESS_A_CONTROL_LOCAL_V4,	/* be32 */
+	GUTLESS_A_CONTROL_LOCAL_V6,	/* 16 octets */
+	GUTLESS_A_CONTROL_IFINDEX,	/* u32 */
+	GUTLESS_A_CONTROL_PEER_V4,	/* be32 */
+	GUTLESS_A_CONTROL_PEER_V6,	/* 16 octets */
+	GUTLESS_A_CONTROL_PEER_PORT,	/* be16 */
+	GUTLESS_A_CONTROL_PEER_IFINDEX,	/* u32: the device it came by; of a
+					 * link-local peer, the one to go by
+					 */
+	GUTLESS_A_CONTROL_TYPE,		/* u8: of the message */
+	GUTLESS_A_CONTROL_OPTIONS,	/* up to 124 octets, in words of 4 */
+	GUTLESS_A_CONTROL_BODY,		/* octets: behind the options */
+	GUTLESS_A_CONTROL_TIME,		/* u64: when it came or went,
+					 * CLOCK_REALTIME in nanoseconds
+					 */
+	GUTLESS_A_CONTROL_PAD,
+
+	__GUTLESS_A_CONTROL_MAX,
+};
+
+#define GUTLESS_A_CONTROL_MAX (__GUTLESS_A_CONTROL_MAX - 1)
+
 enum gutless_profile_attr {
 	GUTLESS_A_PROFILE_UNSPEC,
 	GUTLESS_A_PROFILE_NUMBER,	/* u16; absent in ADD: any free one */
@@ -275,6 +372,12 @@ enum gutless_profile_attr {
 					 * another profile; in a SET: all of them
 					 */
 	GUTLESS_A_PROFILE_FLAGS,	/* u32: enum gutless_profile_flags */
+	GUTLESS_A_PROFILE_KEY,		/* nest: enum gutless_key_attr, of the
+					 * option auth among the options
+					 */
+	GUTLESS_A_PROFILE_GUE,		/* nest: enum gutless_gue_attr, with
+					 * GUTLESS_FORMAT_GUE
+					 */
 
 	__GUTLESS_A_PROFILE_MAX,
 };
@@ -294,6 +397,27 @@ enum gutless_rule_attr {
 #define GUTLESS_A_RULE_MAX (__GUTLESS_A_RULE_MAX - 1)
 
 /*
+ * Fields of GUE variant 0 that a profile sends, or that a port requires. In a
+ * SET what is absent stays.
+ */
+enum gutless_gue_attr {
+	GUTLESS_A_GUE_UNSPEC,
+	GUTLESS_A_GUE_GROUP,		/* u32: group identifier */
+	GUTLESS_A_GUE_CSUM,		/* u8: 1 the draft's checksum */
+	GUTLESS_A_GUE_COOKIE,		/* 8, 16 or 32 octets, which are never
+					 * told; instead of them:
+					 */
+	GUTLESS_A_GUE_COOKIE_LEN,	/* u8: how many they are */
+	GUTLESS_A_GUE_COOKIE_HASH,	/* their BLAKE2s of 8 octets */
+	GUTLESS_A_GUE_COOKIE_NAME,	/* string, a note: the file they are in */
+	GUTLESS_A_GUE_CLEAR,		/* u32: enum gutless_gue_clear */
+
+	__GUTLESS_A_GUE_MAX,
+};
+
+#define GUTLESS_A_GUE_MAX (__GUTLESS_A_GUE_MAX - 1)
+
+/*
  * Counters: u64 each. Packets count the segments of a merged or a yet
  * unsegmented packet; octets are those of the inner packets, with the headers
  * of such a packet counted once.
@@ -310,7 +434,7 @@ enum gutless_rx_attr {
 	GUTLESS_A_RX_DROP_FORMAT,	/* a format the port does not accept */
 	GUTLESS_A_RX_DROP_FLAGS,	/* a flag undefined or not supported */
 	GUTLESS_A_RX_DROP_LENGTH,	/* the header is too short for its flags */
-	GUTLESS_A_RX_DROP_CONTROL,	/* a control message */
+	GUTLESS_A_RX_DROP_CONTROL,	/* a control message not acted on */
 	GUTLESS_A_RX_DROP_OPTIONS,	/* an option overruns or forbids passing */
 	GUTLESS_A_RX_DROP_CHECK,	/* Check does not fit the packet */
 	GUTLESS_A_RX_DROP_PROTOCOL_ZERO,
@@ -324,6 +448,26 @@ enum gutless_rx_attr {
 	GUTLESS_A_RX_DROP_OPTION_MISSING, /* without an option it requires */
 	GUTLESS_A_RX_DROP_OPTION_VALUE,	/* with another value than it requires */
 	GUTLESS_A_RX_DROP_OPTION_REFUSED, /* with an option it drops */
+	/* packets dropped on ports with keys of option auth */
+	GUTLESS_A_RX_DROP_AUTH_MISSING,	/* without it, where it is required */
+	GUTLESS_A_RX_DROP_AUTH_KEY,	/* of a key that the port has not */
+	GUTLESS_A_RX_DROP_AUTH_TAG,	/* not what the sender signed */
+	GUTLESS_A_RX_DROP_AUTH_REPLAY,	/* it came already, or is too old to tell */
+	GUTLESS_A_RX_DROP_AUTH_TIME,	/* the first ones: far from our clock */
+	/* packets dropped without a field of GUE that the port requires, or with
+	 * another one
+	 */
+	GUTLESS_A_RX_DROP_GUE_GROUP,
+	GUTLESS_A_RX_DROP_GUE_COOKIE,
+	GUTLESS_A_RX_DROP_GUE_CSUM,	/* or with a wrong one, required or not */
+	GUTLESS_A_RX_DROP_CONTROL_LIMIT, /* an echo request too many */
+	/* control messages that were acted on */
+	GUTLESS_A_RX_ECHO_REQUESTS,	/* and the reply was sent */
+	GUTLESS_A_RX_ECHO_REPLIES,
+	GUTLESS_A_RX_REPORTS,
+	/* about packets that were dropped */
+	GUTLESS_A_RX_REPORTS_SENT,
+	GUTLESS_A_RX_REPORTS_LIMITED,	/* not sent, one too many */
 
 	__GUTLESS_A_RX_MAX,
 };

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from gutctl.backend import FLAG_CSUM, FLAG_CSUM6, FLAG_REMCSUM, module_of
 from gutctl.door import Netns
-from gutctl.model import Link, Module
+from gutctl.model import ANY_SEGMENTS, ONE_BY_ONE, Link, Module
 from gutctl.tunnel import Tunnel
 
-__all__ = ["ip", "link_add", "link_change"]
+__all__ = ["ip", "link_add", "link_change", "segmentation"]
 
 
 def ip(netns: Netns, *words: object) -> str:
@@ -64,9 +64,20 @@ def link_add(netns: Netns, tunnel: Tunnel, link: Link) -> tuple[str, ...]:
     lines = [ip(netns, "link", "add", link.name, *mtu, *_words(tunnel, link)) + _remark(link)]
     if link.alias:
         lines.append(ip(netns, "link", "set", link.name, "alias", f"'{link.alias}'"))
+    if link.single:
+        lines += segmentation(netns, link.name, ONE_BY_ONE)
     return tuple(lines)
 
 
 def link_change(netns: Netns, tunnel: Tunnel, link: Link) -> tuple[str, ...]:
     """``ip link change``."""
-    return (ip(netns, "link", "change", link.name, *_words(tunnel, link)) + _remark(link),)
+    line = ip(netns, "link", "change", link.name, *_words(tunnel, link)) + _remark(link)
+    return (line, *segmentation(netns, link.name, ONE_BY_ONE)) if link.single else (line,)
+
+
+def segmentation(netns: Netns, name: str, limit: int) -> tuple[str, str]:
+    """What a link takes: its features, and the limit that marks which they are."""
+    on = "on" if limit == ANY_SEGMENTS else "off"
+    words = ["tso", on, "tx-sctp-segmentation", on, "tx-udp-segmentation", on, "tx-gso-list", on]
+    where = ["ip", "netns", "exec", str(netns)] if netns is not None else []
+    return ip(netns, "link", "set", name, "gso_max_segs", limit), " ".join([*where, "ethtool", "-K", name, *words])

@@ -35,6 +35,7 @@ from gutctl.model import (
     DEFAULT_PORT,
     DEFAULT_SOURCE_PORTS,
     NO_FIELDS,
+    ONE_BY_ONE,
     Accept,
     Address,
     Csum,
@@ -336,7 +337,7 @@ def to_link(tunnel: Tunnel, info: Info | None = None) -> Link:
         ikey=tunnel.key,
         okey=tunnel.key,
         mtu=tunnel.mtu,
-        gso_segments=1 if tunnel.segmented else ANY_SEGMENTS,
+        gso_segments=ONE_BY_ONE if tunnel.segmented else ANY_SEGMENTS,
         alias=tunnel.alias.encode(),
     )
 
@@ -389,7 +390,7 @@ def from_link(link: Link, info: Info | None, profiles: Mapping[int, Profile], po
         rules=profile.rules if profile is not None else (),
         gue=profile.gue if profile is not None else NO_FIELDS,
         room=room if profile is None or room > profile.words else 0,
-        segmented=link.gso_segments == 1,
+        segmented=link.single,
         profile=number,
         profile_missing=number != 0 and profile is None,
         kind=link.kind,

@@ -25,7 +25,8 @@ _FEATURES: Final = (
 def segmentation(name: str, on: bool) -> None:
     """Let a device of this thread's namespace take packets yet to be segmented, or only single ones.
 
-    The limit ``gso_max_segs`` alone does not hold for packets of virtual machines, whose segments nobody has counted.
+    The limit ``gso_max_segs`` does not hold for packets of virtual machines, whose segments nobody has counted, and keeps
+    TCP from building large ones at all.
 
     Raises:
         NotFoundError: there is no such device.

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from gutctl.errors import GutctlError, NotFoundError, UnsupportedError, UsageError
-from gutctl.model import ANY_SEGMENTS, Address, Link
+from gutctl.model import ANY_SEGMENTS, ONE_BY_ONE, Address, Link
 
 from . import links, netns
 from .errors import KernelRefusal, translate
@@ -158,7 +158,7 @@ class Route:
         try:
             self._request(_LinkMessage, _SETLINK, ACK, f"link {link.name}", [("name", link.name), *rest])
             if link.gso_segments != ANY_SEGMENTS:
-                segmentation(link.name, link.gso_segments > 1)
+                segmentation(link.name, not link.single)
         except BaseException:
             self.link_del(link.name)
             raise
@@ -168,7 +168,7 @@ class Route:
         if link.mtu is not None:
             extra.append(("mtu", link.mtu))
         self._tunnel(link, 0, extra)
-        segmentation(link.name, link.gso_segments > 1)
+        segmentation(link.name, not link.single)
 
     def link_set(
         self,
@@ -193,7 +193,7 @@ class Route:
         if namespace is None:
             self._request(_LinkMessage, _SETLINK, ACK, what, attrs, **fields)
             if gso_segments is not None:
-                segmentation(name, gso_segments > 1)
+                segmentation(name, gso_segments not in (1, ONE_BY_ONE))
             return
         fd = netns.open_netns(namespace)
         try:

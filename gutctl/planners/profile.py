@@ -5,17 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
-from gutctl import ipwords
 from gutctl.checks import remote_checksum as check_csum
 from gutctl.cookies import recall
 from gutctl.errors import ConflictError, InUseError, NotFoundError, UsageError
-from gutctl.model import ANY_SEGMENTS, Info, Origin, Profile
+from gutctl.model import Info, Origin, Profile
 from gutctl.plan import Difference, Plan, Step, Verdict, conflict
 from gutctl.planners.gue import check_gue, gue_options, gue_word, put_back, with_gue
 from gutctl.planners.options import check_options, option_words_for
+from gutctl.planners.segments import segmented, take
 from gutctl.planners.sharing import content
 from gutctl.planners.words import options_words, profile_words, range_word, rules_word
 from gutctl.tunnel import Tunnel
@@ -155,8 +154,10 @@ def plan_profile_set(world: World, number: int, changes: Mapping[str, Any]) -> t
             "links count on the number: gutctl profile add another one, and set the links to it",
         )
     plan, after = _set(world, now, changes)
-    if after.by_packet and not now.by_packet:
-        plan.steps[:0] = _segment(world, number)
+    if after.by_packet != now.by_packet:
+        limits = _limits(world, after)
+        # single packets before headers that differ, and large ones only after them
+        plan.steps = [*limits, *plan.steps] if after.by_packet else [*plan.steps, *limits]
     if plan.pending:
         names = _users(world, number)
         if names and "format" in changes:
@@ -173,22 +174,19 @@ def uses(tunnel: Tunnel, number: int) -> bool:
     return number == tunnel.profile or any(rule.profile == number for rule in tunnel.rules)
 
 
-def _segment(world: World, number: int) -> list[Step]:
-    """Links that send with a profile whose header is from now on another one for each packet."""
+def _limits(world: World, after: Profile) -> list[Step]:
+    """What packets the links take that send with a profile, once that is as it will be."""
+    profiles = {**world.state(world.here).numbered, after.number: after}
     steps = []
     for seen in world.sending(world.here):
-        name = seen.tunnel.name
-        if not uses(seen.tunnel, number) or seen.tunnel.segmented:
+        tunnel = seen.tunnel
+        if tunnel.profile == after.number:
+            tunnel = replace(tunnel, options=after.options, csum=after.csum, format=after.format)
+        elif not uses(tunnel, after.number):
             continue
-        kernel = world.kernel(seen.stands)
-        steps.append(
-            Step(
-                f"let {name} take single packets only",
-                partial(kernel.link_set, name, gso_segments=1),
-                partial(kernel.link_set, name, gso_segments=ANY_SEGMENTS),
-                (ipwords.ip(seen.stands, "link", "set", name, "gso_max_segs", 1),),
-            )
-        )
+        single = segmented(tunnel, profiles)
+        if single != tunnel.segmented:
+            steps.append(take(world.kernel(seen.stands), seen.stands, tunnel.name, single))
     return steps
 
 

@@ -18,7 +18,7 @@ from gutctl.errors import ConflictError, GutctlError, InUseError
 from gutctl.model import DEFAULT_INNER, Accept, Csum, Format, Module, Origin, Port, PortKey, Profile
 from gutctl.plan import Step
 from gutctl.planners.gue import gue_options, gue_word, put_back
-from gutctl.planners.words import accept_word, port_name, prefix_list, profile_words, yes
+from gutctl.planners.words import accept_word, port_name, prefix_list, profile_words, receive_rules_word, yes
 from gutctl.portlist import Ports
 from gutctl.tunnel import Tunnel
 
@@ -48,6 +48,7 @@ class Share:
     diff: list[str] = field(default_factory=list)
     port: Port | None = None
     """The port as it will be."""
+    notes: list[str] = field(default_factory=list)
 
 
 def find_port(ports: Iterable[Port], tunnel: Tunnel) -> Port | None:
@@ -335,6 +336,11 @@ def release(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterabl
             )
         )
         share.diff.append(f"- {port_name(port)}")
+        if own := _own(port):
+            share.notes.append(
+                f"{port_name(port)} is closed, and what was set on it is gone: {', '.join(own)}."
+                " A port that a tunnel opens has none of it; one of yours stays (gutctl port add)"
+            )
         return share
     needed = frozenset().union(*(mate.sources for mate in mates))
     after = replace(port, sources=port.sources - (tunnel.sources - needed))
@@ -345,6 +351,14 @@ def release(kernel: Door, ports: Iterable[Port], tunnel: Tunnel, others: Iterabl
     share.port = after
     _change(kernel, port, after, share)
     return share
+
+
+def _own(port: Port) -> list[str]:
+    """What keeps packets out of a port that no tunnel has brought: somebody set it there."""
+    words = [] if not port.keys else ["1 key" if len(port.keys) == 1 else f"{len(port.keys)} keys"]
+    words += ["--require-auth"] if port.require_auth else []
+    words += [f"rules {receive_rules_word(port.rules)}"] if port.rules else []
+    return words
 
 
 @dataclass(slots=True)

@@ -79,9 +79,8 @@ def _let_go(world: World, seen: Seen, plan: Plan) -> None:
         for other in world.sending(seen.sends)
         if not (other.tunnel.name == tunnel.name and world.same(other.stands, seen.stands))
     ]
-    for share in (
-        release(kernel, state.ports, tunnel, others),
-        release_profile(kernel, state.profiles, tunnel, others),
-    ):
-        plan.steps += share.steps
-        plan.diff += share.diff
+    port = release(kernel, state.ports, tunnel, others)
+    profile = release_profile(kernel, state.profiles, tunnel, others)
+    plan.steps += [*port.steps, *profile.steps]
+    plan.diff += [*port.diff, *profile.diff]
+    plan.notes += port.notes

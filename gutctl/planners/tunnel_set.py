@@ -23,6 +23,7 @@ from gutctl.plan import Plan, Step, Verdict
 from gutctl.planners.gue import with_gue
 from gutctl.planners.receiving import exchange
 from gutctl.planners.route import by_route, one_per_pair
+from gutctl.planners.segments import segmented, take
 from gutctl.planners.sharing import ProfileShare, Share, find_port, profile_for, release_profile
 from gutctl.planners.swap import swap_profile
 from gutctl.planners.tunnel_add import check_tunnel, notes_on, summary
@@ -76,7 +77,7 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
     state = world.state(seen.sends)
     check_tunnel(asked, state.info)
     if {"options", "rules", "csum"} & set(changes):
-        asked = replace(asked, segmented=segmented(asked, state))
+        asked = replace(asked, segmented=segmented(asked, state.numbered))
     if asked.mtu is None or (asked.local is None and asked.needs_local):
         asked = by_route(kernel, asked)
         check_tunnel(asked)
@@ -93,12 +94,6 @@ def plan_set(world: World, request: SetRequest) -> tuple[Plan, Tunnel]:
         plan.verdict = Verdict.CHANGED
         plan.notes += notes_on(replace(asked, any_source=asked.any_source and not now.any_source), kernel)
     return plan, after
-
-
-def segmented(tunnel: Tunnel, state: State) -> bool:
-    """Whether some packet of it gets a header that no other has."""
-    chosen = (state.numbered.get(rule.profile) for rule in tunnel.rules)
-    return tunnel.by_packet or any(profile is not None and profile.by_packet for profile in chosen)
 
 
 def _same_inside(now: Tunnel, changes: Mapping[str, Any]) -> None:
@@ -175,7 +170,9 @@ def _plan(world: World, seen: Seen, asked: Tunnel, state: State, changed: set[st
     )
     if profile is not swap and (profile.steps or profile.number != now.profile):
         changed = changed | {"profile"}
-    limit = [] if changed & _LINK else _limit(world, seen, after, state)
+    limit = []
+    if not changed & _LINK and now.link is not None and now.link.single != after.segmented:
+        limit = [take(kernel, seen.stands, now.name, after.segmented)]
     # single packets before headers that differ, and large ones only after them
     plan.steps += [*(limit if after.segmented else []), *profile.steps, *acquired.steps]
     plan.steps += _link_steps(world, seen, after, profile, state, changed)
@@ -183,28 +180,13 @@ def _plan(world: World, seen: Seen, asked: Tunnel, state: State, changed: set[st
     plan.steps += [*released.steps, *old_profile.steps]
     plan.diff = [*profile.diff, *acquired.diff, *_diff(now, after)]
     plan.diff += [*released.diff, *old_profile.diff]
+    plan.notes += released.notes
     if now.up and changed & _LINK:
         plan.notes.append(
             f"{now.name} goes down for a moment: routes through it that are not those"
             " of its own addresses have to be made again"
         )
     return plan, after
-
-
-def _limit(world: World, seen: Seen, after: Tunnel, state: State) -> list[Step]:
-    """What packets the link takes, where that changes while it is up."""
-    before, new, kernel = seen.tunnel.link, to_link(after, state.info), world.kernel(seen.stands)
-    if before is None or new.gso_segments == before.gso_segments:
-        return []
-    name, old = after.name, before.gso_segments
-    return [
-        Step(
-            f"let {name} take {'single packets only' if after.segmented else 'packets yet to be segmented'}",
-            lambda: kernel.link_set(name, gso_segments=new.gso_segments),
-            lambda: kernel.link_set(name, gso_segments=old),
-            (ipwords.ip(seen.stands, "link", "set", name, "gso_max_segs", new.gso_segments),),
-        )
-    ]
 
 
 def _diff(now: Tunnel, after: Tunnel) -> list[str]:

@@ -81,7 +81,7 @@ class Case:
         nodad = " nodad" if self.inner == 6 else ""
         if self.auth or (self.profile and self.profile[2] == NEUTRAL):
             # each segment has a Check, or a tag, of its own
-            batch += ["link set dev t gso_max_segs 1"]
+            lines += [f"bench offloads {ns} t tso off"]
         batch += [f"addr add {INNER[self.inner][side]}/{PREFIX[self.inner]} dev t{nodad}", "link set dev t up"]
         if self.layer2:
             batch += [f"neigh replace {INNER[self.inner][1 - side]} lladdr {MAC[1 - side]} nud permanent dev t"]

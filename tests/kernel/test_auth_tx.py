@@ -27,7 +27,7 @@ from gutctl._wire.options import Option
 from gutctl.encap import Gutless, transport_checksum
 from gutctl.errors import GutctlError
 from gutctl.ext_api import parse_option
-from gutctl.model import Accept, Csum, Format, PortKey, Profile
+from gutctl.model import ONE_BY_ONE, Accept, Csum, Format, PortKey, Profile
 
 SESSION = parse_option("session=1,target=2")
 SUM_AT = {TCP: 16, UDP: 6}
@@ -151,7 +151,7 @@ def test_large_packets(ends: tuple[End, End, Capture], family: int) -> None:
     put(a.host, "tun", big)
     wait_until(lambda: a.tx_drops(number) == {"super-packet": 6}, what="six packets dropped")
     wire.forget()
-    a.kernel.link_set("tun", gso_segments=1)
+    a.kernel.link_set("tun", gso_segments=ONE_BY_ONE)
     put(a.host, "tun", big)
     found = payloads(wire, 6)
     assert len(set(numbers(found))) == 6
@@ -197,7 +197,7 @@ def test_end_to_end(ends: tuple[End, End, Capture], family: int) -> None:
     for end, other, sends, takes in ((a, b, there, back), (b, a, back, there)):
         keys[end.host.name] = end.port(family, PORT, Accept.GUTLESS, keys=frozenset({takes}), require_auth=True)
         number = end.profile(Format.GUTLESS, options=(auth(sends),))
-        end.tunnel("tun", other.addresses[family], HEADER, PORT, number=number, inner=(4,), gso_segments=1)
+        end.tunnel("tun", other.addresses[family], HEADER, PORT, number=number, inner=(4,), gso_segments=ONE_BY_ONE)
     try:
         ping(a, 20)
         newer, newer_back = Key.of(2, secret(7)), Key.of(2, secret(7), direction=1)

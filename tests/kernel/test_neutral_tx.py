@@ -28,7 +28,7 @@ from gutctl._wire.options import Option, pad
 from gutctl.encap import Gutless, compute_check, decode, encode, ones_sum, udp_checksum
 from gutctl.errors import GutctlError
 from gutctl.ext_api import parse_option
-from gutctl.model import Accept, Csum, Format, PortKey, Rule
+from gutctl.model import ONE_BY_ONE, Accept, Csum, Format, PortKey, Rule
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pure"))
 import summed
@@ -254,7 +254,7 @@ def test_large_packets_are_segmented_before(ends: tuple[End, End, Capture], fami
     big = tcp_super(a.inner[4], NOBODY[4], 6001, 1000)
     put(a.host, "tun", big)
     wait_until(lambda: a.tx_drops(number) == {"super-packet": 6}, what="six packets dropped")
-    a.kernel.link_set("tun", gso_segments=1)
+    a.kernel.link_set("tun", gso_segments=ONE_BY_ONE)
     wire.forget()
     put(a.host, "tun", big)
     checks = {neutral(outer).check for outer in sent(wire, 6)}

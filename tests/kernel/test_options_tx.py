@@ -23,7 +23,7 @@ from vnet import put, tcp_super
 from gutctl._wire.options import MinPathMtu, Option, Timing, pad
 from gutctl.encap import Gutless
 from gutctl.ext_api import option_value, parse_option
-from gutctl.model import Csum, Format, Rule
+from gutctl.model import ANY_SEGMENTS, ONE_BY_ONE, Csum, Format, Rule
 
 SO_MARK = 36
 MANY = 4096
@@ -173,13 +173,13 @@ def test_large_packets_and_timing(ends: tuple[End, End, Capture], family: int) -
     put(a.host, "tun", big)
     wait_until(lambda: a.tx_drops(number) == {"super-packet": 6}, what="six packets dropped")
     wire.forget()
-    a.kernel.link_set("tun", gso_segments=1)
+    a.kernel.link_set("tun", gso_segments=ONE_BY_ONE)
     link = a.kernel.link("tun")
-    assert link is not None and link.gso_segments == 1
+    assert link is not None and link.single
     put(a.host, "tun", big)
     assert [value.sequence for value in timings(headers(wire, 6))] == list(range(6))
     assert a.tx_drops(number) == {"super-packet": 6}
-    a.kernel.link_set("tun", gso_segments=65535)
+    a.kernel.link_set("tun", gso_segments=ANY_SEGMENTS)
     put(a.host, "tun", big)
     wait_until(lambda: a.tx_drops(number) == {"super-packet": 12}, what="six more dropped")
 

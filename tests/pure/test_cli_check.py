@@ -26,7 +26,7 @@ def test_a_tunnel_with_check(machine: Machine, mode: str, remote: str) -> None:
     (profile,) = space.profiles.values()
     assert (profile.number, profile.format, profile.csum) == (1, Format.GUTLESS, Csum.NEUTRAL)
     link = space.links["west"]
-    assert (link.encap_type, link.encap_flags >> 3, link.gso_segments) == (5, 1, 1)
+    assert (link.encap_type, link.encap_flags >> 3, link.gso_segments) == (5, 1, 65534)
     shown = must(machine, "tunnel show west --json").record["tunnel"]
     assert (shown["csum"], shown["segmented"]) == ("neutral", True)
     must(machine, "tunnel del west")
@@ -39,7 +39,7 @@ def test_on_and_off(machine: Machine) -> None:
     links = machine.spaces[ROOT].links
     mtu = links["west"].mtu or 0
     must(machine, "tunnel set west --csum neutral")
-    assert (links["west"].mtu, links["west"].gso_segments, links["west"].encap_type) == (mtu - 4, 1, 5)
+    assert (links["west"].mtu, links["west"].gso_segments, links["west"].encap_type) == (mtu - 4, 65534, 5)
     assert must(machine, "tunnel set west --csum neutral").out == "west: unchanged\n"
     must(machine, "tunnel set west --csum full")
     assert (links["west"].mtu, links["west"].gso_segments, links["west"].encap_type) == (mtu, 65535, 4)
@@ -50,7 +50,7 @@ def test_beside_an_option_the_link_stays(machine: Machine) -> None:
     links = machine.spaces[ROOT].links
     before = links["west"]
     must(machine, "tunnel set west --csum neutral")
-    assert (links["west"].mtu, links["west"].encap_flags, links["west"].gso_segments) == (before.mtu, before.encap_flags, 1)
+    assert (links["west"].mtu, links["west"].encap_flags, links["west"].gso_segments) == (before.mtu, before.encap_flags, 65534)
     must(machine, "tunnel set west --csum full")
     assert links["west"] == before
 
@@ -59,7 +59,7 @@ def test_a_rule_to_a_profile_with_check(machine: Machine) -> None:
     must(machine, "tunnel add west --remote 198.51.100.7 --option group=7")
     must(machine, "profile add 600 --format gutless --csum neutral")
     must(machine, "ext rule add west --mark 7 --profile 600")
-    assert machine.spaces[ROOT].links["west"].gso_segments == 1
+    assert machine.spaces[ROOT].links["west"].single
 
 
 def test_its_port_takes_gutless(machine: Machine) -> None:

@@ -45,7 +45,7 @@ def test_a_tunnel_sends_and_requires(machine: Machine, file: Path) -> None:
     assert profile.number == 6 * 256 + 1 == link.encap_flags >> 3
     assert link.mtu == 1500 - 20 - 8 - 4 - 4 - 16 - 4
     assert (profile.origin, port.origin) == (Origin.TUNNEL, Origin.TUNNEL)
-    assert link.gso_segments == 65535, "all segments have the same header"
+    assert link.single is False, "all segments have the same header"
     assert must(machine, tunnel(file)).out == "west: unchanged\n"
     record = must(machine, "tunnel show west --json").record["tunnel"]
     assert record["gue"] == {"group": 7, "csum": True, "cookie": {"octets": 16, "fingerprint": PRINT, "file": str(file)}}

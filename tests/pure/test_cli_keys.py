@@ -107,7 +107,7 @@ def test_a_tunnel_signs(machine: Machine, files: list[str]) -> None:
     line = f"tunnel add west --remote 198.51.100.7 --option auth=1,key=@{first} --option group=7"
     clean(must(machine, line))
     link = machine.spaces[ROOT].links["west"]
-    assert link.gso_segments == 1, "each packet is signed for itself"
+    assert link.single, "each packet is signed for itself"
     assert link.mtu == 1500 - 20 - 8 - 4 - 36
     assert clean(must(machine, line)).out == "west: unchanged\n"
     record = clean(must(machine, "tunnel show west --json")).record["tunnel"]
@@ -143,3 +143,20 @@ def test_a_module_without_it(machine: Machine, files: list[str]) -> None:
     machine.features -= {"auth"}
     must(machine, f"port add 6080 --any-source --key 1=@{files[0]}", 7)
     must(machine, f"profile add --format gutless --option auth=1,key=@{files[0]}", 7)
+
+
+def test_a_port_goes_with_its_keys(machine: Machine, files: list[str]) -> None:
+    """Of a tunnel's port that is closed, all is gone that was to keep packets out; and this is said."""
+    must(machine, "tunnel add west --remote 198.51.100.7 --port 6080")
+    assert "closed" not in must(machine, "tunnel set west --port 6081").err
+    must(machine, f"port set 6081 --key 1=@{files[0]} --require-auth --rule group=require=7")
+    told = "port 6081/udp is closed, and what was set on it is gone: 1 key, --require-auth, rules group=require=7"
+    assert told in must(machine, "tunnel set west --port 6080 --check", 8).err
+    assert told in must(machine, "tunnel set west --port 6080").err
+    assert not port(machine).keys
+    must(machine, f"port set 6080 --key 1=@{files[0]} --key 2=@{files[1]}")
+    assert "what was set on it is gone: 2 keys. " in clean(must(machine, "tunnel del west")).err
+    must(machine, f"port add 6080 --from 198.51.100.7 --key 1=@{files[0]} --require-auth")
+    must(machine, "tunnel add west --remote 198.51.100.7 --port 6080")
+    assert "closed" not in must(machine, "tunnel del west").err
+    assert port(machine).require_auth, "one of the administrator's stays"

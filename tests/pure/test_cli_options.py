@@ -76,13 +76,13 @@ def test_another_length_takes_the_link_down(machine: Machine) -> None:
 
 def test_what_differs_by_packet_is_segmented_first(machine: Machine) -> None:
     must(machine, "ext attach west timing")
-    assert machine.spaces[ROOT].links["west"].gso_segments == 1
+    assert machine.spaces[ROOT].links["west"].single
     assert west(machine)["segmented"] is True
     assert must(machine, "ext attach west timing").out == "west: unchanged\n"
     must(machine, "ext detach west timing")
-    assert machine.spaces[ROOT].links["west"].gso_segments == 65535
+    assert machine.spaces[ROOT].links["west"].single is False
     must(machine, "tunnel add east --remote 198.51.100.9 --option timing")
-    assert machine.spaces[ROOT].links["east"].gso_segments == 1
+    assert machine.spaces[ROOT].links["east"].single
 
 
 def test_single_packets_come_before_headers_that_differ(machine: Machine) -> None:
@@ -93,6 +93,12 @@ def test_single_packets_come_before_headers_that_differ(machine: Machine) -> Non
     assert machine.requests == ["link_set west", "profile_set 1025"]
     machine.requests.clear()
     must(machine, "tunnel set west --option 0x3e=000102030405060708090a0b")
+    assert machine.requests == ["profile_set 1025", "link_set west"]
+    machine.requests.clear()
+    must(machine, "profile set 1025 --option timing")
+    assert machine.requests == ["link_set west", "profile_set 1025"]
+    machine.requests.clear()
+    must(machine, "profile set 1025 --option 0x3e=000102030405060708090a0b")
     assert machine.requests == ["profile_set 1025", "link_set west"]
 
 
@@ -127,14 +133,21 @@ def test_rules(machine: Machine) -> None:
 def test_a_rule_to_a_profile_that_differs_by_packet(machine: Machine) -> None:
     must(machine, "profile add 1025 --format gutless --option timing")
     must(machine, "ext rule add west --mark 7 --profile 1025")
-    assert machine.spaces[ROOT].links["west"].gso_segments == 1
+    assert machine.spaces[ROOT].links["west"].single
     must(machine, "ext rule del west --mark 7")
-    assert machine.spaces[ROOT].links["west"].gso_segments == 65535
+    assert machine.spaces[ROOT].links["west"].single is False
     must(machine, "profile add 1026 --format gutless --option group=9")
     must(machine, "ext rule add west --mark 8 --profile 1026")
-    assert machine.spaces[ROOT].links["west"].gso_segments == 65535
+    assert machine.spaces[ROOT].links["west"].single is False
     must(machine, "profile set 1026 --option timing")
-    assert machine.spaces[ROOT].links["west"].gso_segments == 1
+    assert machine.spaces[ROOT].links["west"].single
+    must(machine, "profile add 1030 --format gutless --option group=8")
+    must(machine, "ext rule add west --mark 9 --profile 1030")
+    must(machine, "profile set 1030 --option timing")
+    must(machine, "profile set 1030 --option group=8")
+    assert machine.spaces[ROOT].links["west"].single, "of another profile of it they still differ"
+    must(machine, "profile set 1026 --option group=9")
+    assert machine.spaces[ROOT].links["west"].single is False
 
 
 @pytest.mark.parametrize(

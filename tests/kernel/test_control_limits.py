@@ -122,6 +122,8 @@ def test_one_network_of_ipv6_is_one_source(bench: Bench) -> None:
 
 def test_all_sources_together(bench: Bench, target: Target) -> None:
     senders = list(others(bench, target.family))
+    # the last burst may be of less than a second ago
+    time.sleep(1.2)
     with limits(7, 1_000_000):
         found, seconds = burst(bench, target, *senders)
         assert sum(found.values()) == BURST * len(senders)

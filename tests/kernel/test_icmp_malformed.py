@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import pytest
 from ends import BARE, HEADER
@@ -64,6 +65,14 @@ def payload(tunnel: Tunnel, version: int = 0) -> bytes:
     if case.encap == BARE:
         return packet
     return encode(Gutless(protocol) if case.form is Format.GUTLESS else Gue(protocol), packet)
+
+
+def believed(way: Way, router: Router) -> bool:
+    """Whether UDP over IPv6 believes by itself what quotes a packet to an address, whoever sent it: since some 6.12.y."""
+    stranger = "2001:db8:77::1"
+    router.error(6, TOO_BIG[6], make_ip(A[6], stranger, UDP, udp(bytes(64), 50000, 9)), 1390)
+    settle(way)
+    return way.kernel.route_mtu(ip_address(stranger))[0] == 1390
 
 
 def taken(way: Way, router: Router, tunnel: Tunnel, times: int = 1) -> None:
@@ -127,7 +136,7 @@ def test_headers_that_lie(way: Way, router: Router, case: Case) -> None:
             router.error(family, kind, quote(tunnel, data), 1390 if number % 2 else 0)
         settle(way)
         assert way.claimed(tunnel) == before
-        if family == 6:  # over IPv4 UDP itself believes every quote of a packet to the address
+        if family == 6 and not believed(way, router):  # over IPv4 UDP itself believes every quote of a packet to the address
             assert way.path_mtu(tunnel) == 1500
         # a UDP length that ends before, or within, the header
         for length in (0, 7, 8, 9, 11):

@@ -332,5 +332,5 @@ class Maker:
             return ""
         data = self.value(one)
         flag = NLA_F_NESTED if one.type == "nest" else 0
-        parts.append(struct.pack("=HH", 5 + len(data) + self.random.choice((0, 3, 200, 60000)), one.number | flag) + data)
+        parts.append(struct.pack("=HH", min(0xFFFF, 5 + len(data) + self.random.choice((0, 3, 200, 60000))), one.number | flag) + data)
         return f"{one.name}, cut"

@@ -62,6 +62,38 @@ static inline struct nlattr **gl_dump_attrs(struct netlink_callback *cb)
 #define GL_GRO_FINDS_BOUND_PORTS	false
 #endif
 
+/*
+ * Of merged packets kernels of late note whether the IPv4 identification was the
+ * same in all of them: of the outermost header by one bit, of those inside by
+ * another. Nobody moves these bits when a header is taken off or put on, and then
+ * the segments of the inner packet have numbers after the outer header's pattern.
+ */
+static inline void gl_fixedid_pull(struct sk_buff *skb)
+{
+#ifdef GL_HAVE_FIXEDID_INNER
+	unsigned int *type = &skb_shinfo(skb)->gso_type;
+
+	/* what is still inside shares its bit with what was */
+	if (*type & SKB_GSO_TCP_FIXEDID_INNER)
+		*type |= SKB_GSO_TCP_FIXEDID;
+	else
+		*type &= ~SKB_GSO_TCP_FIXEDID;
+#endif
+}
+
+/* The header in front of it will have numbers of its own, which rise. */
+static inline void gl_fixedid_push(struct sk_buff *skb)
+{
+#ifdef GL_HAVE_FIXEDID_INNER
+	unsigned int *type = &skb_shinfo(skb)->gso_type;
+
+	if (*type & SKB_GSO_TCP_FIXEDID) {
+		*type |= SKB_GSO_TCP_FIXEDID_INNER;
+		*type &= ~SKB_GSO_TCP_FIXEDID;
+	}
+#endif
+}
+
 /* how many devices the packet in hand is inside of on its way out */
 static inline unsigned int gl_xmit_depth(void)
 {

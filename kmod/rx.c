@@ -240,6 +240,8 @@ static noinline int gl_rcv_any(struct gl_port *port,
 	gro = skb_is_gso(skb) ? gl_segs(skb) : 0;
 	if (unlikely(iptunnel_pull_offloads(skb)))
 		goto drop;
+	if (gro)
+		gl_fixedid_pull(skb);
 
 	gl_rcv_pull(skb, hlen);
 	/* what UDP found may be about headers alone (verify.c) */

@@ -281,6 +281,8 @@ int gl_tx_build(struct gl_tx *tx, struct sk_buff *skb,
 		gso_type |= SKB_GSO_TUNNEL_REMCSUM;
 	if (unlikely(iptunnel_handle_offloads(skb, gso_type)))
 		return gl_tx_drop(tx, skb, GUTLESS_A_TX_DROP_NO_MEMORY);
+	if (skb_is_gso(skb))
+		gl_fixedid_push(skb);
 
 	tx->sport = gl_source_port(e, tx->profile, skb);
 

@@ -43,8 +43,9 @@ FOU: Final = AttrSet(
     ),
 )
 
-BINDING: Final = FOU["peer-port"].number
-"""It, and all that bind a port, came later (5.2): kernels before pass over them, and open the port to everybody."""
+BINDING: Final = FOU["local-v4"].number
+"""It, and all that bind a port, came later (5.2): kernels before pass over them, and open the port to everybody. Kernels of
+late name no attribute of type be16 when they are asked for their rules (7.3)."""
 
 _DIRECT, _GUE = 1, 2
 _DOES: Final = BACKENDS[Module.FOU]

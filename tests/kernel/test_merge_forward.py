@@ -161,6 +161,23 @@ def test_segmented_again(bench: Bench, way: str, outer: int, inner: int) -> None
     assert bench.moved() == (COUNT, COUNT)
 
 
+def same_number(packet: bytes) -> bytes:
+    """An IPv4 packet that must not be fragmented, with the identification that all of its flow have."""
+    made = packet[:4] + b"\x12\x34\x40\0" + packet[8:10] + b"\0\0" + packet[12:]
+    return made[:10] + checksum(made[:20]).to_bytes(2, "big") + made[12:]
+
+
+@pytest.mark.parametrize("outer", (4, 6))
+@pytest.mark.parametrize("way", ("fou", "gue", "gutless-gre"))
+def test_identification_that_stays(bench: Bench, way: str, outer: int) -> None:
+    """Numbers of inner packets are those of the inner packets, whatever the outer ones have."""
+    port, around, _ = ways(4)[way]
+    flow = [same_number(packet) for packet in tcp_flow(SOURCE[4], TARGET[4], SIZES)]
+    found = bench.forwarded([bench.outer(outer, port).packet(around(packet)) for packet in flow])
+    assert found == [hop(packet) for packet in flow]
+    assert bench.moved() == (COUNT, COUNT)
+
+
 @pytest.mark.parametrize("inner", (4, 6))
 @pytest.mark.parametrize("outer", (4, 6))
 @pytest.mark.parametrize("csum", (Csum.FULL, Csum.ZERO, Csum.REMOTE), ids=str)

@@ -69,10 +69,10 @@ def link_add(netns: Netns, tunnel: Tunnel, link: Link) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def link_change(netns: Netns, tunnel: Tunnel, link: Link) -> tuple[str, ...]:
-    """``ip link change``."""
+def link_change(netns: Netns, tunnel: Tunnel, link: Link, before: Link) -> tuple[str, ...]:
+    """``ip link change``, and what packets the link takes where that is another thing than before."""
     line = ip(netns, "link", "change", link.name, *_words(tunnel, link)) + _remark(link)
-    return (line, *segmentation(netns, link.name, ONE_BY_ONE)) if link.single else (line,)
+    return (line, *segmentation(netns, link.name, link.gso_segments)) if link.single != before.single else (line,)
 
 
 def segmentation(netns: Netns, name: str, limit: int) -> tuple[str, str]:

@@ -325,7 +325,7 @@ def _change(seen: Seen, after: Tunnel, profile: ProfileShare, state: State, kern
         f"change link {after.name}",
         change,
         lambda: kernel.link_change(before),
-        ipwords.link_change(seen.stands, after, wanted()),
+        ipwords.link_change(seen.stands, after, wanted(), before),
     )
 
 

@@ -79,6 +79,12 @@ def test_what_differs_by_packet_is_segmented_first(machine: Machine) -> None:
     assert machine.spaces[ROOT].links["west"].single
     assert west(machine)["segmented"] is True
     assert must(machine, "ext attach west timing").out == "west: unchanged\n"
+    words = "tso {0} tx-sctp-segmentation {0} tx-udp-segmentation {0} tx-gso-list {0}"
+    said = must(machine, "-v tunnel set west --no-options").err
+    assert machine.spaces[ROOT].links["west"].single is False
+    assert f"ip link set west gso_max_segs 65535\n+ ethtool -K west {words.format('on')}\n" in said
+    said = must(machine, "-v tunnel set west --option timing --mtu 1400").err
+    assert f"ip link set west gso_max_segs 65534\n+ ethtool -K west {words.format('off')}\n" in said
     must(machine, "ext detach west timing")
     assert machine.spaces[ROOT].links["west"].single is False
     must(machine, "tunnel add east --remote 198.51.100.9 --option timing")

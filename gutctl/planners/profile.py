@@ -181,12 +181,10 @@ def _limits(world: World, after: Profile) -> list[Step]:
     for seen in world.sending(world.here):
         tunnel = seen.tunnel
         if tunnel.profile == after.number:
-            tunnel = replace(tunnel, options=after.options, csum=after.csum, format=after.format)
+            tunnel = replace(tunnel, options=after.options, csum=after.csum, format=after.format, rules=after.rules)
         elif not uses(tunnel, after.number):
             continue
-        single = segmented(tunnel, profiles)
-        if single != tunnel.segmented:
-            steps.append(take(world.kernel(seen.stands), seen.stands, tunnel.name, single))
+        steps += take(world.kernel(seen.stands), seen.stands, tunnel, segmented(tunnel, profiles))
     return steps
 
 

@@ -24,12 +24,17 @@ def segmented(tunnel: Tunnel, profiles: Mapping[int, Profile]) -> bool:
     return tunnel.by_packet or any(profile is not None and profile.by_packet for profile in chosen)
 
 
-def take(kernel: Door, netns: Netns, name: str, single: bool) -> Step:
-    """Have a link of the other sort take single packets only, or large ones again."""
-    limits = (ANY_SEGMENTS, ONE_BY_ONE) if single else (ONE_BY_ONE, ANY_SEGMENTS)
-    return Step(
-        f"let {name} take {'single packets only' if single else 'packets yet to be segmented'}",
-        partial(kernel.link_set, name, gso_segments=limits[1]),
-        partial(kernel.link_set, name, gso_segments=limits[0]),
-        ipwords.segmentation(netns, name, limits[1]),
-    )
+def take(kernel: Door, netns: Netns, tunnel: Tunnel, single: bool) -> list[Step]:
+    """Have a running link take single packets only, or large ones again; nothing where it does."""
+    link = tunnel.link
+    if link is None or link.single == single:
+        return []
+    limit = ONE_BY_ONE if single else ANY_SEGMENTS
+    return [
+        Step(
+            f"let {link.name} take {'single packets only' if single else 'packets yet to be segmented'}",
+            partial(kernel.link_set, link.name, gso_segments=limit),
+            partial(kernel.link_set, link.name, gso_segments=link.gso_segments),
+            ipwords.segmentation(netns, link.name, limit),
+        )
+    ]

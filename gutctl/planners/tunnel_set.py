@@ -170,9 +170,7 @@ def _plan(world: World, seen: Seen, asked: Tunnel, state: State, changed: set[st
     )
     if profile is not swap and (profile.steps or profile.number != now.profile):
         changed = changed | {"profile"}
-    limit = []
-    if not changed & _LINK and now.link is not None and now.link.single != after.segmented:
-        limit = [take(kernel, seen.stands, now.name, after.segmented)]
+    limit = [] if changed & _LINK else take(world.kernel(seen.stands), seen.stands, now, after.segmented)
     # single packets before headers that differ, and large ones only after them
     plan.steps += [*(limit if after.segmented else []), *profile.steps, *acquired.steps]
     plan.steps += _link_steps(world, seen, after, profile, state, changed)

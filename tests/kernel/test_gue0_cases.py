@@ -34,7 +34,13 @@ SEED = 20261122
 class Paged(socket.socket):
     """A UDP socket whose payloads stay in pages of the sender's, behind a linear part of headers alone."""
 
+    def __init__(self, *what: Any) -> None:
+        super().__init__(*what)
+        # what is sent stays as it is until it has arrived, which may be long after it was sent
+        self.kept: list[Any] = []
+
     def sendto(self, data: Any, *where: Any) -> int:
+        self.kept.append(data)
         return super().sendto(data, MSG_ZEROCOPY, *where)
 
 

@@ -5,6 +5,7 @@
  * The kernel's tunnel links call us with the inner packet to put the UDP header,
  * and what is between it and the packet, in front; they add the outer IP header.
  */
+#include <linux/if_arp.h>
 #include <net/dst_cache.h>
 #include <net/ip6_checksum.h>
 #include <net/ip6_fib.h>
@@ -45,6 +46,39 @@ static struct ip_tunnel *gl_tx_link4(const struct sk_buff *skb,
 }
 
 /*
+ * Does a link have to ask for more room in front of packets? What sit has is plenty,
+ * and is made whole so that nobody needs to look again.
+ */
+static noinline void gl_tx_ask_room(const struct sk_buff *skb,
+				    const struct ip_tunnel_encap *e,
+				    unsigned int hlen)
+{
+	struct ip_tunnel *t = gl_tx_link4(skb, e);
+	struct net_device *dev = skb->dev;
+	unsigned short room = READ_ONCE(dev->needed_headroom);
+
+	/* what the link itself puts between IP and us is there already */
+	if (t && (dev->type == ARPHRD_SIT ||
+		  skb_headroom(skb) + t->tun_hlen < room + hlen))
+		WRITE_ONCE(dev->needed_headroom, ALIGN(room, HH_DATA_MOD));
+}
+
+/*
+ * ip_tunnel_xmit() wants room for our header a second time after we have put it
+ * there, and room for packets is given out in steps of 16 octets, of which the
+ * broken one is lost (LL_RESERVED_SPACE()). A device whose packets have too little
+ * asks for whole steps, and gets one more: enough that not each of them has to move
+ * to a larger buffer. Links over IPv6 look for room before we are asked, once.
+ */
+static __always_inline void gl_tx_whole_steps(const struct sk_buff *skb,
+					      const struct ip_tunnel_encap *e,
+					      bool header)
+{
+	if (unlikely(READ_ONCE(skb->dev->needed_headroom) % HH_DATA_MOD))
+		gl_tx_ask_room(skb, e, gl_hlen(e, header));
+}
+
+/*
  * ip_tunnel_xmit() looks up its route after us; until then a link without a
  * local address has no source for the checksum to cover. It will find the same,
  * most often in the link's cache.
@@ -68,9 +102,11 @@ static int gl_source_addr4(struct net *net, struct ip_tunnel *t,
 
 /* Where the link was made, wherever its device is now */
 static struct net *gl_tx_net4(const struct sk_buff *skb,
-			      const struct ip_tunnel *t)
+			      const struct ip_tunnel_encap *e)
 {
-	return t ? t->net : dev_net(skb->dev);
+	struct ip_tunnel *t = netdev_priv(skb->dev);
+
+	return e == &t->encap ? t->net : dev_net(skb->dev);
 }
 
 /*
@@ -94,10 +130,9 @@ static noinline int gl_build4_any(struct sk_buff *skb,
 				  const struct ip_tunnel_encap *e,
 				  u8 *protocol, struct flowi4 *fl4, bool header)
 {
-	struct ip_tunnel *t = gl_tx_link4(skb, e);
 	struct udphdr *uh;
 	struct gl_tx out = {
-		.net = gl_tx_net4(skb, t),
+		.net = gl_tx_net4(skb, e),
 		.header = header,
 	};
 	int err;
@@ -107,7 +142,7 @@ static noinline int gl_build4_any(struct sk_buff *skb,
 		return err;
 	if (unlikely(!fl4->saddr) &&
 	    (out.csum || out.profile->gue.wire.flags & GL_GUE_CSUM)) {
-		err = gl_source_addr4(out.net, t, fl4);
+		err = gl_source_addr4(out.net, gl_tx_link4(skb, e), fl4);
 		if (err)
 			return err;
 	}
@@ -136,10 +171,11 @@ static __always_inline int gl_build4(struct sk_buff *skb,
 				     u8 *protocol, struct flowi4 *fl4,
 				     bool header)
 {
-	struct net *net = gl_tx_net4(skb, gl_tx_link4(skb, e));
+	struct net *net = gl_tx_net4(skb, e);
 	struct udphdr *uh = NULL;
 	struct gl_plain left;
 
+	gl_tx_whole_steps(skb, e, header);
 	if (fl4->saddr)
 		uh = gl_tx_plain(skb, e, net, *protocol, header,
 				 TUNNEL_ENCAP_FLAG_CSUM, &left);

@@ -275,6 +275,7 @@ struct gl_profile {
 	u8 origin;
 	u16 sport_min;
 	u16 sport_max;
+	u32 sport_n;	/* from the one to the other */
 	struct gl_stats __percpu *stats;	/* a replacement takes them over */
 	struct gl_sent *sent;			/* and this */
 	struct gl_key *key;			/* shared with it */
@@ -357,6 +358,15 @@ struct gl_prefix {
 	u8 len;
 };
 
+/* Whom a port lets in: a list has none, or two prefixes and more */
+enum gl_from {
+	GL_FROM_ANY,
+	GL_FROM_ONE4,
+	GL_FROM_ONE6,
+	GL_FROM_LIST4,
+	GL_FROM_LIST6,
+};
+
 /* struct gl_rules - what a port lets pass; replaced whole, read under RCU */
 struct gl_rules {
 	struct rcu_head rcu;
@@ -365,6 +375,7 @@ struct gl_rules {
 	u32 accept;
 	u8 fou_protocol;
 	bool any_source;
+	u8 from;	/* enum gl_from, of any_source and the sources */
 	bool remcsum_nopartial;
 	u8 control;	/* enum gutless_control */
 	DECLARE_BITMAP(inner, 256);
@@ -405,23 +416,28 @@ void gl_rules_index(struct gl_rules *rules, u8 family);
 bool gl_prefix_set(struct gl_prefix *p, u8 family, const void *addr, u8 len);
 bool gl_prefix_equal(const struct gl_prefix *a, const struct gl_prefix *b,
 		     u8 family);
-bool gl_source_listed(const struct gl_rules *rules, const struct sk_buff *skb,
-		      u8 family);
+bool gl_source_listed(const struct gl_rules *rules, const struct sk_buff *skb);
 bool gl_address_allowed(const struct gl_rules *rules, u8 family,
 			const struct in6_addr *addr);
 
 /* Is the packet from an allowed source? Most ports have one. */
 static inline bool gl_source_allowed(const struct gl_rules *rules,
-				     const struct sk_buff *skb, u8 family)
+				     const struct sk_buff *skb)
 {
 	const struct gl_prefix *only = &rules->sources[0];
 
-	if (rules->n_top != 1)
-		return gl_source_listed(rules, skb, family);
-	if (family == AF_INET)
+	switch (rules->from) {
+	case GL_FROM_ONE4:
 		return ntohl(ip_hdr(skb)->saddr) - only->first <=
 		       only->last - only->first;
-	return ipv6_prefix_equal(&only->addr, &ipv6_hdr(skb)->saddr, only->len);
+	case GL_FROM_ONE6:
+		return ipv6_prefix_equal(&only->addr, &ipv6_hdr(skb)->saddr,
+					 only->len);
+	case GL_FROM_ANY:
+		return true;
+	default:
+		return gl_source_listed(rules, skb);
+	}
 }
 
 struct gl_port *gl_port_find(struct gl_net *gn, const struct gl_port_key *key);

@@ -362,6 +362,9 @@ struct gl_rules *gl_port_parse_rules(struct genl_info *info,
 		bitmap_copy(r->inner, old->inner, 256);
 	}
 
+	at = info->attrs[GUTLESS_A_PORT_ANY_SOURCE];
+	if (at)
+		r->any_source = nla_get_u8(at);
 	err = gl_accept_parse(info, r, old);
 	if (!err)
 		err = gl_inner_parse(info, r, !old);
@@ -377,9 +380,6 @@ struct gl_rules *gl_port_parse_rules(struct genl_info *info,
 		gl_rules_free(r);
 		return ERR_PTR(err);
 	}
-	at = info->attrs[GUTLESS_A_PORT_ANY_SOURCE];
-	if (at)
-		r->any_source = nla_get_u8(at);
 	at = info->attrs[GUTLESS_A_PORT_REMCSUM_NOPARTIAL];
 	if (at)
 		r->remcsum_nopartial = nla_get_u8(at);

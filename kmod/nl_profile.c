@@ -171,6 +171,7 @@ static int gl_profile_parse(struct genl_info *info, struct gl_profile *p)
 				    "the source port range ends before it begins");
 		return -EINVAL;
 	}
+	p->sport_n = p->sport_max - p->sport_min + 1;
 	err = gl_gue_parse_profile(info, p);
 	if (!err)
 		err = gl_profile_parse_options(info, p);

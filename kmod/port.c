@@ -111,7 +111,7 @@ static bool gl_prefix_has(const struct gl_prefix *p, u8 family,
 
 /**
  * gl_rules_index - make a list of sources ready for the search
- * @rules: with n_sources prefixes in any order
+ * @rules: with n_sources prefixes in any order, and any_source set
  * @family: of all of them
  *
  * Two prefixes are either one within the other or disjoint. The outermost come
@@ -139,6 +139,13 @@ void gl_rules_index(struct gl_rules *rules, u8 family)
 		top++;
 	}
 	rules->n_top = top;
+
+	if (rules->any_source)
+		rules->from = GL_FROM_ANY;
+	else if (family == AF_INET)
+		rules->from = top == 1 ? GL_FROM_ONE4 : GL_FROM_LIST4;
+	else
+		rules->from = top == 1 ? GL_FROM_ONE6 : GL_FROM_LIST6;
 }
 
 /* The last prefix that begins at or below the address is the only candidate. */
@@ -174,10 +181,9 @@ static bool gl_source_allowed6(const struct gl_rules *rules,
 				       rules->sources[lo - 1].len);
 }
 
-bool gl_source_listed(const struct gl_rules *rules, const struct sk_buff *skb,
-		      u8 family)
+bool gl_source_listed(const struct gl_rules *rules, const struct sk_buff *skb)
 {
-	if (family == AF_INET)
+	if (rules->from == GL_FROM_LIST4)
 		return gl_source_allowed4(rules, ntohl(ip_hdr(skb)->saddr));
 	return gl_source_allowed6(rules, &ipv6_hdr(skb)->saddr);
 }

@@ -57,6 +57,7 @@ struct gl_profile *gl_profile_alloc(u16 number)
 	profile->csum = GUTLESS_CSUM_FULL;
 	profile->sport_min = GL_SPORT_MIN;
 	profile->sport_max = GL_SPORT_MAX;
+	profile->sport_n = GL_SPORT_MAX - GL_SPORT_MIN + 1;
 	return profile;
 }
 

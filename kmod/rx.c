@@ -203,8 +203,7 @@ static noinline int gl_rcv_any(struct gl_port *port,
 	int reason;
 
 	reason = GUTLESS_A_RX_DROP_SOURCE;
-	if (!rules->any_source &&
-	    unlikely(!gl_source_allowed(rules, skb, port->key.family)))
+	if (unlikely(!gl_source_allowed(rules, skb)))
 		goto drop;
 
 	if (rules->accept & GUTLESS_ACCEPT_FOU) {
@@ -265,66 +264,66 @@ drop:
 }
 
 /*
- * Has a packet in format GUT-less options about which nothing needs to be done but to
- * see that they are those which the port's rules are for?
+ * gl_rcv_plain() for a packet in format GUT-less with options about which nothing
+ * needs to be done but to see that they are those which the port's rules are for,
+ * and to count them.
+ *
+ * Return: octets in front of the inner packet, 0 where somebody has to look closer.
  */
-static noinline bool gl_rcv_options(const struct sk_buff *skb,
-				    const struct gl_rules *rules)
+static noinline unsigned int gl_rcv_options(const struct sk_buff *skb,
+					    const struct gl_rules *rules)
 {
 	const u8 *p = skb->data + sizeof(struct udphdr);
 	unsigned int len = 4 * (p[0] & GL_HLEN_MASK);
+	unsigned int hlen = sizeof(struct udphdr) + GL_BASE_LEN + len;
 
 	/* neither a control message nor with Check */
-	if ((p[0] & ~GL_HLEN_MASK) != GL_BITS_GUTLESS || p[2] | p[3])
-		return false;
-	return skb_headlen(skb) >= sizeof(struct udphdr) + GL_BASE_LEN + len &&
-	       gl_options_expected(rules->options, p + GL_BASE_LEN, len);
+	if ((p[0] & ~GL_HLEN_MASK) != GL_BITS_GUTLESS || p[2] | p[3] ||
+	    skb_headlen(skb) < hlen ||
+	    !gl_options_expected(rules->options, p + GL_BASE_LEN, len) ||
+	    !test_bit(p[1], rules->inner) || !gl_shallow(skb, hlen, p[1]))
+		return 0;
+	gl_options_count(rules->options);
+	return hlen;
 }
 
 /*
  * Is this the packet that most are? That is, IP without a tunnel in it, in one of
  * the formats, with options at most of which the port knows at once that they pass,
  * one packet, its headers in one piece. False says nothing but that somebody has to
- * look closer.
+ * look closer; where it is true, the options are counted.
  *
  * @hlen: octets in front of the inner packet
- * @options: there are some, and one for each rule of the port
  */
 static __always_inline bool gl_rcv_plain(const struct sk_buff *skb,
-					 const struct gl_port *port,
 					 const struct gl_rules *rules,
-					 unsigned int *hlen, u8 *proto,
-					 bool *options)
+					 unsigned int *hlen, u8 *proto)
 {
 	const u8 *p = skb->data + sizeof(struct udphdr);
 
-	*options = false;
 	if (skb_is_gso(skb) ||
 	    skb_headlen(skb) < sizeof(struct udphdr) + GL_BASE_LEN)
 		return false;
-	if (!rules->any_source &&
-	    !gl_source_allowed(rules, skb, port->key.family))
+	if (!gl_source_allowed(rules, skb))
 		return false;
 
 	*hlen = sizeof(struct udphdr);
 	if (rules->plain & GUTLESS_ACCEPT_FOU) {
 		*proto = rules->fou_protocol;
+	} else if (gl_wire_is_bare(p[0])) {
+		if (!(rules->plain & GUTLESS_ACCEPT_BARE))
+			return false;
+		*proto = gl_wire_bare_proto(p[0]);
 	} else if (gl_wire_is_plain(p)) {
 		if (!(rules->plain & (p[0] ? GUTLESS_ACCEPT_GUTLESS :
 					     GUTLESS_ACCEPT_GUE0)))
 			return false;
 		*proto = p[1];
 		*hlen += GL_BASE_LEN;
-	} else if (gl_wire_format(p[0]) == GUTLESS_ACCEPT_BARE) {
-		if (!(rules->plain & GUTLESS_ACCEPT_BARE))
-			return false;
-		*proto = gl_wire_bare_proto(p[0]);
 	} else {
-		if (!rules->expects || !gl_rcv_options(skb, rules))
-			return false;
-		*options = true;
 		*proto = p[1];
-		*hlen += GL_BASE_LEN + 4 * (p[0] & GL_HLEN_MASK);
+		*hlen = rules->expects ? gl_rcv_options(skb, rules) : 0;
+		return *hlen;
 	}
 
 	return test_bit(*proto, rules->inner) &&
@@ -344,7 +343,6 @@ int gl_rcv(struct sock *sk, struct sk_buff *skb)
 	const struct gl_rules *rules;
 	struct gl_port *port;
 	unsigned int hlen;
-	bool options;
 	u8 proto;
 
 	port = rcu_dereference_sk_user_data(sk);
@@ -353,13 +351,11 @@ int gl_rcv(struct sock *sk, struct sk_buff *skb)
 		return 0;
 	}
 	rules = rcu_dereference(port->rules);
-	if (!gl_rcv_plain(skb, port, rules, &hlen, &proto, &options))
+	if (!gl_rcv_plain(skb, rules, &hlen, &proto))
 		return gl_rcv_any(port, rules, skb);
 
 	skb->encapsulation = 0;
 	gl_rcv_pull(skb, hlen);
 	gl_count_packet(port->stats, GUTLESS_A_RX_PACKETS, 1, skb->len);
-	if (unlikely(options))
-		gl_options_count(rules->options);
 	return -proto;
 }

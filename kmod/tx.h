@@ -39,7 +39,7 @@ static __always_inline __be16
 gl_source_port(const struct ip_tunnel_encap *e,
 	       const struct gl_profile *profile, struct sk_buff *skb)
 {
-	u32 n = profile->sport_max - profile->sport_min + 1;
+	u32 n = profile->sport_n;
 	u32 hash;
 
 	if (e->sport)
@@ -89,20 +89,6 @@ static __always_inline bool gl_is_ip(u8 proto)
 	return proto == IPPROTO_IPIP || proto == IPPROTO_IPV6;
 }
 
-/*
- * ip_tunnel_xmit() wants room for our header a second time after we have put it
- * there, and room for packets is given out in steps of 16 octets, of which the
- * broken one is lost (LL_RESERVED_SPACE()). A device that asks for whole steps gets
- * one more: enough that not every packet has to move to a larger buffer.
- */
-static inline void gl_tx_whole_steps(struct net_device *dev)
-{
-	unsigned short room = READ_ONCE(dev->needed_headroom);
-
-	if (unlikely(room % HH_DATA_MOD))
-		WRITE_ONCE(dev->needed_headroom, ALIGN(room, HH_DATA_MOD));
-}
-
 /* The header that all packets of a profile have, but for the protocol */
 static inline void gl_tx_head(const struct gl_profile *profile, u8 *p, u8 proto)
 {
@@ -141,7 +127,6 @@ gl_tx_plain(struct sk_buff *skb, const struct ip_tunnel_encap *e,
 	__be16 sport;
 	int base;
 
-	gl_tx_whole_steps(skb->dev);
 	profile = number ? xa_load(&gn->profiles, number) :
 			   rcu_dereference(gn->plain);
 	if (unlikely(!profile) || profile->special || skb_is_gso(skb))

@@ -74,6 +74,13 @@ struct gl_wire {
 	__u8 unknown_at;	/* and where it is, from the first bit */
 };
 
+/* gl_wire_is_bare - does a packet of IP itself begin with @first? Its version does. */
+static inline bool gl_wire_is_bare(__u8 first)
+{
+	/* 4 and 6 are one bit apart */
+	return (first & 0xd0) == 0x40;
+}
+
 /*
  * gl_wire_format - which format a payload is in
  * @first: its first octet
@@ -86,9 +93,7 @@ static inline __u8 gl_wire_format(__u8 first)
 	case 0:
 		return GUTLESS_ACCEPT_GUE0;
 	case 1:
-		/* a bare packet tells its version in four bits */
-		return first >> 4 == 4 || first >> 4 == 6 ?
-			GUTLESS_ACCEPT_BARE : 0;
+		return gl_wire_is_bare(first) ? GUTLESS_ACCEPT_BARE : 0;
 	case 2:
 		return GUTLESS_ACCEPT_GUTLESS;
 	default:

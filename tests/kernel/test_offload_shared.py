@@ -30,6 +30,7 @@ from gutctl.encap import Fou, Gue, Gutless, Header, encode, transport_checksum_o
 from gutctl.model import Format
 
 NOBODY = {4: "10.9.0.77", 6: "fd09::77"}
+WATCHED = "203.0.113.99"
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +107,36 @@ def test_tapped_wire(ends: tuple[End, End], outer: int, header: Header) -> None:
         seen = outers(tap.frames, port)
         assert [(p.csum, p.payload) for p in seen] == [("ok", encode(header, datagram))] * 3
 
+
+
+def test_mirrored_into_a_tunnel(ends: tuple[End, End]) -> None:
+    """A copy of what arrives goes to a collector: in front of its IP header is the link's, which a tap still looks at.
+
+    ip_tunnel_xmit() moves a shared packet to a buffer of its own, but not before we are through with it.
+    """
+    a, b = ends
+    a.host.ip(f"route add {WATCHED}/32 via {b.addresses[4]}")
+    b.tunnel("tun", a.addresses[4], BARE, 6080, flags=1, kind="ipip", inner=(4,))
+    b.host.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
+    try:
+        chosen = ("u32", "match", "ip", "dst", f"{WATCHED}/32")
+        copy = ("action", "mirred", "egress", "mirror", "dev", "tun")
+        b.host.run("tc", "filter", "add", "dev", "eth0", "ingress", "protocol", "ip", *chosen, *copy)
+        to_watched = ip_address(WATCHED).packed
+        with (
+            Clones(b.host, "eth0", lambda frame: frame[30:34] == to_watched, outgoing=False) as tap,
+            capture(a.host, "eth0") as left,
+            capture(b.host, "eth0") as wire,
+            a.host.udp(a.addresses[4]) as sock,
+        ):
+            for size in (1, 100, 1000):
+                sock.sendto(bytes(size), (WATCHED, 9))
+            copies = wire.wait(3, 6080, outgoing=True)
+            tap.wait(3)
+            sent = [frame for frame in left.packets(outgoing=True) if frame[30:34] == to_watched]
+        assert [(p.csum, p.payload) for p in copies] == [("ok", frame[14:]) for frame in sent]
+        assert tap.frames == sent
+    finally:
+        b.host.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
+        a.host.ip(f"route del {WATCHED}/32")
+        b.clear()

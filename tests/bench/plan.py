@@ -191,7 +191,7 @@ def cut() -> list[Measurement]:
         if (case.csum == "remote" and case.name.startswith("ipip+"))
         or (case.name in FURTHER and case.csum == "on")
     ]
-    plan += [Measurement(case, "local", (64, 1200)) for case in further if not _is_compared(case)]
+    plan += [Measurement(case, "local") for case in further if not _is_compared(case)]
     plan += [Measurement(case, "forward", (64, 1200)) for case in compared if case.outer == 4 or case.csum == "on"]
     fast = [case for case in compared if case.outer == 4 and case.csum == "on"]
     plan += [Measurement(case, "tcp", SHORTER) for case in fast]

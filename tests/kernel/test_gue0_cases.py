@@ -9,11 +9,15 @@ is sent with its octets in one piece, and again as a zero-copy datagram, whose p
 
 from __future__ import annotations
 
+import errno
 import random
+import select
 import socket
 import struct
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +45,19 @@ class Paged(socket.socket):
 
     def sendto(self, data: Any, *where: Any) -> int:
         self.kept.append(data)
-        return super().sendto(data, MSG_ZEROCOPY, *where)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return super().sendto(data, MSG_ZEROCOPY, *where)
+            except OSError as error:
+                # as much is on its way as a socket may have notes of
+                if error.errno != errno.ENOBUFS or time.monotonic() > deadline:
+                    raise
+            if self not in select.select([], [], [self], 0.01)[2]:
+                continue
+            with suppress(BlockingIOError):
+                while True:
+                    self.recvmsg(0, 1000, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
 
 
 @pytest.fixture(scope="module")

@@ -103,6 +103,7 @@ def test_a_moved_device(way: Way, name: str) -> None:
                     lambda tunnel=tunnel, before=before: way.claimed(tunnel) == before + 1,  # type: ignore[misc]
                     5, "the error is handed to the link",
                 )  # fmt: skip
+                assert way.path_mtu(tunnel) == PATH_MTU
                 sender.send(OCTETS)
                 assert too_big(version, PATH_MTU - case.overhead) in wait_told(sender)
             finally:

@@ -18,6 +18,8 @@ SLABS = Path("/sys/kernel/slab")
 PERCPU = Path("/sys/kernel/debug/percpu_stats")
 _CACHES = re.compile(r"kmalloc-(cg-)?\d+k?|radix_tree_node|UDP(v6)?|sock_inode_cache|skbuff_.*")
 """Those from which the module, or the kernel on its behalf, takes objects."""
+_BOOKS = re.compile(r"memcg_alloc_slab_cgroups|alloc_slab_obj_exts")
+"""Whom the objects of a slab are charged to: written when a slab is taken, whoever needs its first object, and kept as long as it."""
 _OURS = re.compile(r"(\w+)\+0x[0-9a-f]+/0x[0-9a-f]+ \[gutless\]")
 
 
@@ -40,7 +42,7 @@ def objects() -> Counter[str]:
         shrink.write_text("1")
         for count, entry in _traces(folder):
             ours = _OURS.search(entry)
-            if ours:
+            if ours and not _BOOKS.search(entry):
                 found[f"{ours[1]} ({folder.name})"] += count
     areas = re.search(r"nr_cur_alloc\s*:\s*(\d+)", PERCPU.read_text())
     assert areas

@@ -315,12 +315,16 @@ def without_in_tree() -> Iterator[None]:
         modules.load_needed("fou", "fou6")
 
 
-def wait_told(sender: Sender, seconds: float = 5.0) -> list[Told]:
-    """Errors, when there is one."""
+def wait_told(sender: Sender, seconds: float = 5.0, again: int = 0) -> list[Told]:
+    """Errors, when there is one; with `again`, that many octets are sent once more in each second without, as programs do."""
     found: list[Told] = []
     deadline = time.monotonic() + seconds
+    late = time.monotonic() + 1
     while not found:
         assert time.monotonic() < deadline, "the inner sender is told nothing"
+        if again and time.monotonic() > late:
+            sender.send(again)
+            late = time.monotonic() + 1
         found = sender.told()
         time.sleep(0.002)
     return found

@@ -105,7 +105,7 @@ def test_a_moved_device(way: Way, name: str) -> None:
                 )  # fmt: skip
                 assert way.path_mtu(tunnel) == PATH_MTU
                 sender.send(OCTETS)
-                assert too_big(version, PATH_MTU - case.overhead) in wait_told(sender)
+                assert too_big(version, PATH_MTU - case.overhead) in wait_told(sender, again=OCTETS)
             finally:
                 sender.close()
                 inner.ip(f"link set {tunnel.name} netns {way.a.name}")

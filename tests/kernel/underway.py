@@ -29,6 +29,8 @@ from gutctl.netlink import Kernel
 
 A4, B4, A6, B6 = "198.51.100.1", "198.51.100.2", "2001:db8::1", "2001:db8::2"
 INNER = {4: "10.9.0.1", 6: "fd09::1"}
+#: What is in every packet of the flood, and in no other.
+DATA = b"\xff" * 100
 REFERENCES = Path("/sys/module/gutless/refcnt")
 
 
@@ -87,17 +89,16 @@ class Way:
 
 
 @contextmanager
-def flood(host: Host, size: int = 100) -> Iterator[None]:
-    """Two threads that send datagrams to INNER for as long as the block lasts, whatever becomes of them."""
+def flood(host: Host) -> Iterator[None]:
+    """Two threads that send DATA to INNER for as long as the block lasts, whatever becomes of them."""
     stop = threading.Event()
 
     def send(version: int) -> None:
         with host.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as sender:
-            data = b"\xff" * size
             sent = 0
             while not stop.is_set():
                 try:
-                    sender.sendto(data, (INNER[version], 9))
+                    sender.sendto(DATA, (INNER[version], 9))
                 except OSError:
                     pass
                 sent += 1

@@ -18,8 +18,8 @@ assert _spec and _spec.loader
 _ring = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_ring)
 
-gutless, module_net, needed_modules, net = _ring.gutless, _ring.module_net, _ring.needed_modules, _ring.net
-watched_log, whole_log = _ring.watched_log, _ring.whole_log
+gutless, module_back, module_net, needed_modules = _ring.gutless, _ring.module_back, _ring.module_net, _ring.needed_modules
+net, watched_log, whole_log = _ring.net, _ring.watched_log, _ring.whole_log
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* gutless: between the two halves of the ports' netlink interface */
+/* gutless: between the three parts of the ports' netlink interface */
 #ifndef _GUTLESS_NL_PORT_H
 #define _GUTLESS_NL_PORT_H
 
@@ -16,8 +16,20 @@ int gl_port_parse_origin(struct genl_info *info, u8 *origin);
 int gl_port_parse_verify(struct genl_info *info, const struct gl_rules *rules,
 			 bool *verify);
 
-/* nl_port_ops.c: what is done and told */
+/* nl_port_ops.c: what is done */
+struct gl_port *gl_port_named(struct gl_net *gn, struct genl_info *info,
+			      const struct gl_port_key *key);
+
+/* nl_port_tell.c: what is told */
 int gl_port_fill_key(struct sk_buff *msg, const struct gl_port_key *key);
+void gl_port_event(struct net *net, const struct gl_port *port, u8 cmd);
+
+static inline const struct gl_rules *gl_port_rules(struct gl_net *gn,
+						   const struct gl_port *port)
+{
+	return rcu_dereference_protected(port->rules,
+					 lockdep_is_held(&gn->lock));
+}
 
 /* nl_option.c: rules for options, and options delivered */
 extern const struct nla_policy

@@ -20,6 +20,8 @@ _CACHES = re.compile(r"kmalloc-(cg-)?\d+k?|radix_tree_node|UDP(v6)?|sock_inode_c
 """Those from which the module, or the kernel on its behalf, takes objects."""
 _BOOKS = re.compile(r"memcg_alloc_slab_cgroups|alloc_slab_obj_exts")
 """Whom the objects of a slab are charged to: written when a slab is taken, whoever needs its first object, and kept as long as it."""
+_OF_A_NAMESPACE = "gl_limit_alloc"
+"""Who asks for what each namespace has one of."""
 _OURS = re.compile(r"(\w+)\+0x[0-9a-f]+/0x[0-9a-f]+ \[gutless\]")
 
 
@@ -66,15 +68,21 @@ def settled(seconds: float = 60.0) -> Counter[str]:
     return before
 
 
-def wait_for(before: Counter[str], seconds: float = 20.0, *, nodes: bool = True) -> None:
+def wait_for(before: Counter[str], seconds: float = 20.0, *, nodes: bool = True, older: bool = False) -> bool:
     """Wait until exactly that is alive again: freeing takes grace periods and workers. Raises AssertionError.
 
     Without `nodes`, those of xarrays apart: a port that is made again has a higher number, for which there may have to be more.
+    With `older`, namespaces that were there before may have gone since, with what was in them: a connection that nobody closed keeps the
+    namespace of an earlier test until it gives up. Return: whether it was exactly that.
     """
     deadline = time.monotonic() + seconds
     while (now := objects()) != before:
         more, fewer = now - before, before - now
         if not nodes and all("radix_tree_node" in name for name in more | fewer):
-            return
-        assert time.monotonic() < deadline, f"after {seconds:g} s too many: {dict(more)}, too few: {dict(fewer)}"
+            return True
+        late = time.monotonic() > deadline
+        if late and older and not more and any(name.startswith(_OF_A_NAMESPACE) for name in fewer):
+            return False
+        assert not late, f"after {seconds:g} s too many: {dict(more)}, too few: {dict(fewer)}"
         time.sleep(0.2)
+    return True

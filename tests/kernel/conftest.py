@@ -35,8 +35,8 @@ def encapsulation_on() -> Iterator[None]:
     """The kernel's switch for UDP encapsulation stays on, whatever the module does, by a socket of either family that wants it.
 
     The first such socket and the last have the kernel patch the code that receives UDP, and QEMU 7.2 may run it on the other processor
-    in the middle: with the module taken out under traffic, one guest in some twenty died of the patch's breakpoint ("Oops: int3"). That
-    the module turns the switch on is seen by the tests of two machines and by the demo, where nothing holds it.
+    in the middle: with the module taken out under traffic, once in some twenty times, a guest died of the patch's breakpoint ("Oops: int3").
+    That the module turns the switch on is seen by the tests of two machines and by the demo, where nothing holds it.
     """
     udp_encap, l2tp = 100, 3  # linux/udp.h
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as four, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as six:

@@ -79,6 +79,10 @@ def test_the_module_goes_under_traffic(way: Way) -> None:
 
     Three times, with both families on their way, in and out, and replies going back.
     """
+    # the capture ends when it has seen all, so after the flood
+    with Capture(way.b, "eth0", is_traffic, outgoing=False) as seen, flood(way.c):
+        way.wait_flow()
+    assert {frame[12:14] for frame in seen.frames} == {b"\x08\x00", b"\x86\xdd"}, "the flood is not known on its way"
     for round_ in range(3):
         way.netlink.do("PROFILE_ADD", u8("A_PROFILE_FORMAT", 3))
         with flood(way.c):

@@ -72,8 +72,8 @@ def wait_for(before: Counter[str], seconds: float = 20.0, *, nodes: bool = True,
     """Wait until exactly that is alive again: freeing takes grace periods and workers. Raises AssertionError.
 
     Without `nodes`, those of xarrays apart: a port that is made again has a higher number, for which there may have to be more.
-    With `older`, namespaces that were there before may have gone since, with what was in them: a connection that nobody closed keeps the
-    namespace of an earlier test until it gives up. Return: whether it was exactly that.
+    With `older`, namespaces that were there before may have gone since, with what was in them: a connection that nobody closed, for one,
+    keeps the namespace of an earlier test until it gives up. Return: whether it was exactly that.
     """
     deadline = time.monotonic() + seconds
     while (now := objects()) != before:

@@ -78,20 +78,21 @@ def test_cycles(gutless: None, net: Net, short: bool) -> None:
         places[number].cycle(rng, 6000)
 
     def run(count: int, *, older: bool) -> bool:
-        exactly = live.settled()
+        exactly, roughly = live.settled(), leftovers.held()
         started = time.monotonic()
         for number in range(count):
             places[number % NAMESPACES].cycle(rng, 6000 + number % 5000)
         seconds = time.monotonic() - started
         print(f"\n{count} cycles over {NAMESPACES} namespaces: {seconds:.0f} s, {1000 * seconds / count:.1f} ms each")
-        return live.wait_for(exactly, 60, older=older)
+        if not live.wait_for(exactly, 60, older=older):
+            return False
+        # the kernel's other caches: a leak of one object a cycle is far more
+        leftovers.wait_for_none(roughly, 300, 2048, 30)
+        return True
 
-    roughly = leftovers.held()
     if not run(cycles, older=True):
         # nothing more than before, but what was there before was not all of this test: once more, with less
         run(CYCLES // 20, older=False)
-    # the kernel's other caches: a leak of one object a cycle is far more
-    leftovers.wait_for_none(roughly, 300, 2048, 30)
     for place in places:
         assert place.netlink.state() == []
         place.close()
